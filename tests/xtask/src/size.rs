@@ -32,12 +32,12 @@ pub fn run(root: &Path) -> bool {
 }
 
 fn verdict(bytes: u64) -> (String, bool) {
-    match bytes {
-        0..=AIM_BYTES => (format!("{bytes} bytes, within the aim of {AIM_BYTES}"), true),
-        0..=BUDGET_BYTES => {
-            (format!("{bytes} bytes, budget {BUDGET_BYTES} (aim {AIM_BYTES})"), true)
-        }
-        _ => (format!("{bytes} bytes, above the budget of {BUDGET_BYTES}"), false),
+    if bytes > BUDGET_BYTES {
+        (format!("{bytes} bytes, above the budget of {BUDGET_BYTES}"), false)
+    } else if bytes > AIM_BYTES {
+        (format!("{bytes} bytes, budget {BUDGET_BYTES} (aim {AIM_BYTES})"), true)
+    } else {
+        (format!("{bytes} bytes, within the aim of {AIM_BYTES}"), true)
     }
 }
 
