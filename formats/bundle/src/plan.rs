@@ -74,9 +74,15 @@ impl TexelFormat {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
-    Buffer { bytes: u64 },
+    Buffer {
+        bytes: u64,
+    },
     /// `extent` is width, height, depth or layers (1 where unused), in texels.
-    Image { kind: ImageKind, format: TexelFormat, extent: [u32; 3] },
+    Image {
+        kind: ImageKind,
+        format: TexelFormat,
+        extent: [u32; 3],
+    },
 }
 
 /// One GPU object.

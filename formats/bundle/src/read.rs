@@ -1,0 +1,240 @@
+//! The reader.
+
+use crate::{
+    caps::Requirements,
+    check::check_variant,
+    codec::{self, Wire},
+    container::{Section, SectionInfo, content_hash, read_table},
+    error::{BundleError, ErrorKind},
+    meta::Meta,
+    plan::Plan,
+};
+use alloc::{format, string::String, vec::Vec};
+use core::ops::Range;
+
+/// Everything a bundle says, without its bytes: ranges instead of slices. For owners that keep the
+/// file's bytes themselves (a memory map, say) and cannot hold a borrow of them.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    pub meta: Meta,
+    pub sections: Vec<SectionInfo>,
+    pub variants: Vec<VariantContents>,
+    /// Bytes of WEIGHTS inside the file.
+    pub weights: Range<usize>,
+}
+
+/// One variant inside [`Contents`].
+#[derive(Clone, Debug)]
+pub struct VariantContents {
+    pub requirements: Requirements,
+    pub plan: Plan,
+    /// Bytes of each shader inside the file.
+    pub shaders: Vec<Range<usize>>,
+}
+
+/// A checked bundle over borrowed bytes.
+#[derive(Clone, Debug)]
+pub struct Bundle<'a> {
+    bytes: &'a [u8],
+    contents: Contents,
+}
+
+/// One variant of a [`Bundle`].
+#[derive(Clone, Copy, Debug)]
+pub struct Variant<'a> {
+    pub requirements: &'a Requirements,
+    pub plan: &'a Plan,
+    shaders: Shaders<'a>,
+}
+
+impl<'a> Variant<'a> {
+    pub fn shaders(&self) -> Shaders<'a> {
+        self.shaders
+    }
+}
+
+/// The shaders of one variant: SPIR-V words (little-endian) or UTF-8 text, by dialect.
+#[derive(Clone, Copy, Debug)]
+pub struct Shaders<'a> {
+    bytes: &'a [u8],
+    ranges: &'a [Range<usize>],
+}
+
+impl<'a> Shaders<'a> {
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        self.bytes.get(self.ranges.get(index)?.clone())
+    }
+    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
+        let bytes = self.bytes;
+        self.ranges.iter().map(move |r| &bytes[r.clone()])
+    }
+}
+
+impl<'a> Bundle<'a> {
+    /// Reads a bundle. Checks structure, checksums (except that of WEIGHTS, which may be many
+    /// gigabytes: see [`Bundle::verify`]) and every cross reference.
+    pub fn parse(bytes: &'a [u8]) -> Result<Bundle<'a>, BundleError> {
+        Ok(Bundle { bytes, contents: Contents::parse(bytes)? })
+    }
+
+    pub fn meta(&self) -> &Meta {
+        &self.contents.meta
+    }
+
+    /// The section table, in file order.
+    pub fn sections(&self) -> &[SectionInfo] {
+        &self.contents.sections
+    }
+
+    pub fn variants(&self) -> impl ExactSizeIterator<Item = Variant<'_>> {
+        self.contents.variants.iter().map(|v| Variant {
+            requirements: &v.requirements,
+            plan: &v.plan,
+            shaders: Shaders { bytes: self.bytes, ranges: &v.shaders },
+        })
+    }
+
+    /// The packed weights that all variants share; uploads point into them.
+    pub fn weights(&self) -> &'a [u8] {
+        &self.bytes[self.contents.weights.clone()]
+    }
+
+    /// The DEBUG section, if the bundle has one.
+    pub fn debug(&self) -> Option<&'a [u8]> {
+        let info = self.sections().iter().find(|s| s.section == Section::Debug)?;
+        Some(&self.bytes[info.range()])
+    }
+
+    /// Reads the whole file and compares the checksums that [`Bundle::parse`] leaves alone.
+    pub fn verify(&self) -> Result<(), BundleError> {
+        self.contents.sections.iter().try_for_each(|info| check_hash(self.bytes, info))
+    }
+
+    pub fn into_contents(self) -> Contents {
+        self.contents
+    }
+}
+
+impl Contents {
+    /// [`Bundle::parse`] for callers that own the bytes; the ranges index into `bytes`.
+    pub fn parse(bytes: &[u8]) -> Result<Contents, BundleError> {
+        let sections = read_table(bytes)?;
+        let find = |section, variant| {
+            sections.iter().find(|s| s.section == section && s.variant == variant).ok_or_else(
+                || {
+                    let e = BundleError::new(ErrorKind::Malformed, "missing").in_section(section);
+                    match variant {
+                        Some(v) => e.in_variant(v, ""),
+                        None => e,
+                    }
+                },
+            )
+        };
+        let meta: Meta = decode(bytes, find(Section::Meta, None)?, "meta")?;
+        let weights = find(Section::Weights, None).map_or(0..0, |info| info.range());
+        let count = sections.iter().filter(|s| s.section == Section::Requirements).count();
+        // Variant numbers are 0..count: with a stray number, one of these is missing.
+        if let Some(stray) =
+            sections.iter().find(|s| s.variant.is_some_and(|v| v as usize >= count))
+        {
+            return Err(BundleError::new(
+                ErrorKind::Malformed,
+                format!("the bundle has {count} variants"),
+            )
+            .in_section(stray.section)
+            .in_variant(stray.variant.unwrap_or(0), ""));
+        }
+        if count == 0 {
+            return Err(BundleError::new(ErrorKind::Malformed, "the bundle has no variant"));
+        }
+        let mut variants = Vec::with_capacity(count);
+        for number in 0..count as u32 {
+            let info = find(Section::Requirements, Some(number))?;
+            let requirements: Requirements = decode(bytes, info, "requirements")?;
+            let name = |e: BundleError| e.in_variant(number, &requirements.target);
+            let plan: Plan =
+                decode(bytes, find(Section::Plan, Some(number))?, "plan").map_err(name)?;
+            let ranges =
+                read_shaders(bytes, find(Section::Shaders, Some(number))?).map_err(name)?;
+            let shaders: Vec<&[u8]> = ranges.iter().map(|r| &bytes[r.clone()]).collect();
+            check_variant(&requirements, &plan, &shaders, weights.len() as u64).map_err(name)?;
+            variants.push(VariantContents { requirements, plan, shaders: ranges });
+        }
+        Ok(Contents { meta, sections, variants, weights })
+    }
+}
+
+fn check_hash(bytes: &[u8], info: &SectionInfo) -> Result<(), BundleError> {
+    if content_hash(&bytes[info.range()]) == info.hash {
+        return Ok(());
+    }
+    let e = BundleError::new(
+        ErrorKind::Damaged,
+        "contents do not match their checksum; copy the file again",
+    )
+    .in_section(info.section);
+    Err(match info.variant {
+        Some(v) => e.in_variant(v, ""),
+        None => e,
+    })
+}
+
+fn decode<T: Wire>(bytes: &[u8], info: &SectionInfo, root: &str) -> Result<T, BundleError> {
+    check_hash(bytes, info)?;
+    codec::decode(&bytes[info.range()]).map_err(|e| {
+        let dot = if e.path.is_empty() || e.path.starts_with('[') { "" } else { "." };
+        let path: String = format!("{root}{dot}{}", e.path);
+        let error =
+            BundleError::new(ErrorKind::Malformed, format!("at byte {}: {}", e.offset, e.message))
+                .in_section(info.section)
+                .at(path);
+        match info.variant {
+            Some(v) => error.in_variant(v, ""),
+            None => error,
+        }
+    })
+}
+
+/// SHADERS: u32 count, then (u32 offset from the section's start, u32 bytes) of each, then the blobs
+/// at multiples of 4 with zero padding between them.
+fn read_shaders(bytes: &[u8], info: &SectionInfo) -> Result<Vec<Range<usize>>, BundleError> {
+    check_hash(bytes, info)?;
+    let section = &bytes[info.range()];
+    let fail = |message: String| {
+        Err(BundleError::new(ErrorKind::Malformed, message).in_section(Section::Shaders))
+    };
+    let word = |at: usize| {
+        section.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)
+    };
+    let Some(count) = word(0) else { return fail("shorter than its count".into()) };
+    let index_bytes = count as u64 * 8 + 4;
+    if index_bytes > section.len() as u64 {
+        return fail(format!("{count} shaders do not fit in {} bytes", section.len()));
+    }
+    let mut ranges = Vec::with_capacity(count);
+    let mut end = index_bytes as usize;
+    for i in 0..count {
+        let (Some(offset), Some(len)) = (word(4 + i * 8), word(8 + i * 8)) else {
+            return fail(format!("index entry {i} is cut off"));
+        };
+        let inside = offset.checked_add(len).filter(|e| *e <= section.len());
+        let Some(next) = inside.filter(|_| offset == end.next_multiple_of(4)) else {
+            return fail(format!("shader {i} ({len} bytes at {offset}) is out of place"));
+        };
+        if section[end..offset].iter().any(|b| *b != 0) {
+            return fail(format!("padding before shader {i} is not zero"));
+        }
+        ranges.push(info.range().start + offset..info.range().start + next);
+        end = next;
+    }
+    if end != section.len() {
+        return fail(format!("{} bytes after the last shader", section.len() - end));
+    }
+    Ok(ranges)
+}
