@@ -112,6 +112,10 @@ impl Graph {
         (0..self.values.len() as u32).map(ValueId)
     }
 
+    pub fn value_count(&self) -> usize {
+        self.values.len()
+    }
+
     /// Live nodes in insertion order (see `topo_order` for an execution order).
     pub fn node_ids(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes.iter().enumerate().filter(|(_, n)| n.is_some()).map(|(i, _)| NodeId(i as u32))

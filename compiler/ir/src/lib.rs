@@ -8,16 +8,24 @@
 
 pub mod attr;
 pub mod body;
+pub mod dot;
 pub mod dtype;
 pub mod graph;
+pub mod parse;
 pub mod shape;
 pub mod tensor;
+pub mod text;
+pub mod verify;
 pub mod view;
 
 pub use attr::{Attr, Attrs};
 pub use body::{Arg, Body, PointwiseOp, Step};
+pub use dot::dot;
 pub use dtype::DType;
 pub use graph::{Def, Graph, Node, NodeId, Operand, Value, ValueId};
+pub use parse::{ParseError, parse};
 pub use shape::Shape;
 pub use tensor::Tensor;
+pub use text::print;
+pub use verify::{VerifyError, verify, verify_with};
 pub use view::{View, ViewStep};
