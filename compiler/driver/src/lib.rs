@@ -1,1 +1,3 @@
 //! drift-driver
+
+pub mod memory;
