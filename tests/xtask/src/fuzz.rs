@@ -66,8 +66,16 @@ pub fn run(root: &Path, options: &Options) -> bool {
             return false;
         }
         fuzz.args([&corpus, &seeds]);
-        // A reader that needs more than 1 GiB or 10 s for a small file is a finding too.
-        fuzz.args(["--", &limit, "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"]);
+        // Ten seconds, or 16 MiB at once, for a file of 16 kB at most is a finding too.
+        fuzz.args([
+            "--",
+            &limit,
+            "-timeout=10",
+            "-rss_limit_mb=1024",
+            "-malloc_limit_mb=16",
+            "-max_len=16384",
+            "-print_final_stats=1",
+        ]);
         passed &= execute(fuzz, true);
     }
     passed

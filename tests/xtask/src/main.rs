@@ -19,7 +19,7 @@ cargo xtask <command>
   test [--no-install] [--full] [--json] [-p CRATE]...
           Check what the tests need, install what is missing, run everything.
           --no-install  only check; still runs what can be run, and fails if a need is missing
-          --full        also rustdoc, the embedded demo in release, cargo-deny when installed
+          --full        also rustdoc, the fuzz targets (compiled only), cargo-deny when installed
           --json        one JSON object on stdout, everything else on stderr
           -p CRATE      only these crates (format, clippy, tests, doc tests)
   deps    Check who may depend on whom.

@@ -111,6 +111,10 @@ impl Suite<'_> {
             let mut doc = self.cargo_for(&["doc"], "--workspace", &["--no-deps"]);
             doc.env("RUSTDOCFLAGS", "-D warnings");
             self.step("rustdoc", doc, "");
+            let manifest = ["check", "--manifest-path", "tests/fuzz/Cargo.toml"];
+            let mut fuzz = cargo(self.root, &manifest);
+            fuzz.args(["--features", "seeds", "--all-targets"]);
+            self.step("fuzz targets", fuzz, "");
             self.dependency_audit();
         }
     }
