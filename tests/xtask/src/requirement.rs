@@ -107,7 +107,10 @@ fn need(requirement: &Requirement, found: Result<String, String>) -> Need {
         needed_by: requirement.needed_by,
         found,
         install: match requirement.source {
-            Source::Apt(packages) => line(&apt(Path::new("."), packages)),
+            // A person may be asked for a password, we may not.
+            Source::Apt(packages) => {
+                line(&apt(Path::new("."), packages)).replace("sudo -n ", "sudo ")
+            }
             Source::Rustup(args) => line(&command(Path::new("."), "rustup", args)),
         },
     }

@@ -41,7 +41,7 @@ const RULES: &[Rule] = &[
     Rule {
         package: "drift-kernel",
         ours: None,
-        never: &["naga", "drift-ir", "drift-onnx"],
+        never: &["naga", "drift-onnx"],
         without: &[],
         why: "kernels are ours; naga is one way to print them",
     },
