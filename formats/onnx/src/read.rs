@@ -149,10 +149,10 @@ fn read_opsets(imports: &[pb::OperatorSetIdProto]) -> Result<Vec<(String, i64)>,
                 import.version
             )));
         }
-        if let Some(first) = opsets.insert(domain.to_string(), import.version) {
-            if first != import.version {
-                return Err(bad(format!("versions {first} and {} are imported", import.version)));
-            }
+        if let Some(first) = opsets.insert(domain.to_string(), import.version)
+            && first != import.version
+        {
+            return Err(bad(format!("versions {first} and {} are imported", import.version)));
         }
     }
     Ok(opsets.into_iter().collect())

@@ -159,7 +159,7 @@ impl Tensor {
                     }
                 })?
             }
-            ElemType::U4 => self.nibbles(|n| i64::from(n)),
+            ElemType::U4 => self.nibbles(i64::from),
             ElemType::I4 => self.nibbles(|n| i64::from((n << 4) as i8 >> 4)),
             _ => return Err(self.wrong_type("integers")),
         })

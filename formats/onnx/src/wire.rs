@@ -11,7 +11,7 @@ use crate::error::OnnxError;
 use crate::pb;
 
 /// Allowed bytes of decoded messages per byte of file …
-const MESSAGE_BYTES_PER_FILE_BYTE: u64 = 48;
+const MESSAGE_BYTES_PER_FILE_BYTE: u64 = 32;
 /// … on top of this many.
 const MESSAGE_BYTES_FREE: u64 = 64 << 10;
 /// Messages nest at most this deep. One graph inside an attribute adds three levels; the deepest
