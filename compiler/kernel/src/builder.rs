@@ -48,18 +48,33 @@ impl State {
         if pure && let Some(&id) = self.known.get(&expr) {
             return id;
         }
-        let id = ExprId(self.kernel.exprs.len() as u32);
         if pure {
-            self.known.insert(expr.clone(), id);
+            self.known.insert(expr.clone(), ExprId(self.kernel.exprs.len() as u32));
         }
-        self.kernel.exprs.push(expr);
-        self.kernel.types.push(ty);
-        self.max.push(max);
-        id
+        self.push(expr, ty, max)
     }
 
     pub fn lit_u32(&mut self, v: u32) -> ExprId {
         self.intern(Expr::Lit(Lit::U32(v)), U32, Some(u64::from(v)))
+    }
+
+    /// A copy of `e` under an id of its own, with a smaller known bound. Never found by `intern`.
+    pub(crate) fn push_copy(&mut self, e: ExprId, max: u64) -> ExprId {
+        let (expr, ty) = (self.kernel.expr(e).clone(), self.kernel.ty(e));
+        let max = self.max[e.0 as usize].map_or(max, |m| m.min(max));
+        self.push(expr, ty, Some(max))
+    }
+
+    /// An unknown u32 with a bound; a stand-in that must not outlive the pass that made it.
+    pub(crate) fn push_opaque(&mut self, max: u64) -> ExprId {
+        self.push(Expr::LoopIndex(LoopId(u32::MAX)), U32, Some(max))
+    }
+
+    fn push(&mut self, expr: Expr, ty: Type, max: Option<u64>) -> ExprId {
+        self.kernel.exprs.push(expr);
+        self.kernel.types.push(ty);
+        self.max.push(max);
+        ExprId(self.kernel.exprs.len() as u32 - 1)
     }
 
     /// Value of a u32 literal.
@@ -121,6 +136,7 @@ impl Builder {
         let mut state = self.state.into_inner();
         assert_eq!(state.blocks.len(), 1, "a block was left open");
         state.kernel.body = state.blocks.pop().unwrap_or_default();
+        state.kernel.max = state.max;
         state.kernel
     }
 
@@ -314,6 +330,8 @@ impl Builder {
 
     /// Elements `coords`, `coords + 1`, `+ 2`, `+ 3` along `axis`; lanes past the extent are 0.
     /// One vector load where view and layout make the four adjacent, else up to four loads.
+    /// A vector load of a sliced layout takes its padding along instead of zeros: finite values,
+    /// so a sum over channels multiplies them by zero weights.
     pub fn load4<'b>(&'b self, t: TensorId, coords: &[E<'b>], axis: usize) -> E<'b> {
         let coords = self.coords(t, coords);
         let e = Expr::Tensor { tensor: t, coords, lanes: 4, axis: axis as u8 };
@@ -456,6 +474,19 @@ impl<'b> E<'b> {
 
     pub fn ty(self) -> Type {
         self.b.state.borrow().kernel.ty(self.id)
+    }
+
+    /// Value of an f32 literal (or of the one literal that all lanes repeat).
+    pub fn as_f32(self) -> Option<f32> {
+        let s = self.b.state.borrow();
+        let id = match s.kernel.expr(self.id) {
+            Expr::Splat(_, x) => *x,
+            _ => self.id,
+        };
+        match s.kernel.expr(id) {
+            Expr::Lit(Lit::F32(bits)) => Some(f32::from_bits(*bits)),
+            _ => None,
+        }
     }
 
     pub fn binary(self, op: BinaryOp, other: impl IntoExpr<'b>) -> E<'b> {

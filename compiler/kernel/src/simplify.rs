@@ -412,6 +412,60 @@ fn remainder(s: &mut State, x: ExprId, n: u64) -> ExprId {
     raw(s, BinaryOp::Rem, x, nn, Some(n - 1))
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
+pub(crate) fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// `a + b` of u32.
+pub fn add(s: &mut State, a: ExprId, b: ExprId) -> ExprId {
+    u32_binary(s, BinaryOp::Add, a, b)
+}
+
+/// `a * k` of u32.
+pub fn mul_lit(s: &mut State, a: ExprId, k: u32) -> ExprId {
+    let k = s.lit_u32(k);
+    u32_binary(s, BinaryOp::Mul, a, k)
+}
+
+/// `a / k` of u32; `k` > 0.
+pub fn div_lit(s: &mut State, a: ExprId, k: u32) -> ExprId {
+    let k = s.lit_u32(k);
+    u32_binary(s, BinaryOp::Div, a, k)
+}
+
+/// `a % k` of u32; `k` > 0.
+pub fn rem_lit(s: &mut State, a: ExprId, k: u32) -> ExprId {
+    let k = s.lit_u32(k);
+    u32_binary(s, BinaryOp::Rem, a, k)
+}
+
+/// `e` as a sum: terms with their factors, and a constant.
+pub(crate) fn terms(s: &State, e: ExprId) -> (Vec<(ExprId, u64)>, u64) {
+    let l = linear(s, e);
+    (l.terms, l.constant)
+}
+
+/// The bound that the operands of `expr` give it.
+pub(crate) fn natural_max(s: &State, expr: &Expr) -> Option<u64> {
+    match *expr {
+        Expr::Lit(Lit::U32(v)) => Some(u64::from(v)),
+        Expr::Binary(op, a, b) => {
+            let (x, y) = (max_of(s, a), max_of(s, b));
+            match op {
+                BinaryOp::Add => x?.checked_add(y?),
+                BinaryOp::Mul => x?.checked_mul(y?),
+                BinaryOp::Div => Some(x? / u64::from(s.as_u32(b)?).max(1)),
+                BinaryOp::Rem => match (x, y) {
+                    (Some(x), Some(y)) => Some(x.min(y.saturating_sub(1))),
+                    (x, y) => x.or(y.map(|y| y.saturating_sub(1))),
+                },
+                BinaryOp::Min | BinaryOp::And => x.into_iter().chain(y).min(),
+                BinaryOp::Max => Some(x?.max(y?)),
+                BinaryOp::Sub | BinaryOp::Shr => x,
+                _ => None,
+            }
+        }
+        Expr::Select { yes, no, .. } => Some(max_of(s, yes)?.max(max_of(s, no)?)),
+        _ => None,
+    }
 }

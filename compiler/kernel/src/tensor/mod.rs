@@ -5,6 +5,15 @@
 //! 2. **layout**: coordinates -> slot: which element of which vec4 ([`Layout`]);
 //! 3. **storage**: slot -> address in a buffer or texel in an image ([`Storage`]).
 
+pub mod address;
+pub mod layout;
+mod pack;
+pub mod storage;
+pub mod view;
+
+pub use layout::{Digit, DigitKind, LayoutError};
+pub use pack::{pack, unpack};
+
 use crate::ir::Access;
 use drift_bundle::caps::ImageKind;
 use drift_ir::{Shape, View};
