@@ -1,0 +1,458 @@
+//! What a lowering sees of its node, and how kernels name their arguments.
+
+use crate::{OpError, Result};
+use drift_bundle::caps::{Capabilities, MatrixShape};
+use drift_ir::{DType, Graph, Node, NodeId, Shape, ValueId, View, ViewStep};
+use drift_kernel::tensor::{Elem, Layout, Storage};
+use drift_kernel::{Access, BinaryOp, Builder, E, Scalar, TensorArg, TensorId};
+use std::cell::RefCell;
+
+/// Where a value lies in GPU memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Placement {
+    pub elem: Elem,
+    pub layout: Layout,
+    pub storage: Storage,
+    /// First element inside the object (see [`TensorArg::base_elems`]).
+    pub base_elems: u64,
+}
+
+/// The device that kernels are written for.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub caps: Capabilities,
+    /// The most bytes one binding may span.
+    pub max_object_bytes: u64,
+    /// Element type of float constants (weights).
+    pub weight_elem: Elem,
+    /// Invocations that keep the device busy: below it, kernels split their work further.
+    pub full_invocations: u64,
+}
+
+impl Target {
+    /// The cooperative-matrix shape with f16 operands and an f32 accumulator, if the device has
+    /// one that every dialect can say (square).
+    pub fn matrix_f16(&self) -> Option<MatrixShape> {
+        use drift_bundle::caps::MatrixElem;
+        self.caps.matrix_shapes.iter().copied().find(|s| {
+            s.ab == MatrixElem::F16 && s.acc == MatrixElem::F32 && (s.m, s.n, s.k) == (16, 16, 16)
+        })
+    }
+}
+
+/// What an argument of a lowered kernel is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ArgRef {
+    Value(ValueId),
+    /// Scratch between the kernels of one node: index into [`Lowering::temps`].
+    Temp(usize),
+}
+
+/// Scratch between the kernels of one node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Temp {
+    pub shape: Shape,
+    pub elem: Elem,
+}
+
+/// One logical kernel and what its tensor arguments are bound to (parallel to `kernel.tensors`).
+#[derive(Clone, Debug)]
+pub struct LoweredKernel {
+    pub kernel: drift_kernel::Kernel,
+    pub args: Vec<ArgRef>,
+    /// Multiply-adds count as two; for the report.
+    pub flops: u64,
+}
+
+/// One node on its way to kernels.
+pub struct Lowering<'a> {
+    pub graph: &'a Graph,
+    pub id: NodeId,
+    pub node: &'a Node,
+    pub target: &'a Target,
+    /// Placement of every value that is not constant, by value id.
+    pub placements: &'a [Option<Placement>],
+    pub kernels: Vec<LoweredKernel>,
+    pub temps: Vec<Temp>,
+}
+
+impl std::fmt::Debug for Lowering<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lowering of {}", self.node.path)
+    }
+}
+
+/// Scalar type that kernels compute a dtype in.
+pub fn scalar_of(dtype: DType) -> Scalar {
+    match dtype {
+        d if d.is_float() => Scalar::F32,
+        DType::Bool => Scalar::Bool,
+        DType::U32 | DType::U64 => Scalar::U32,
+        _ => Scalar::I32,
+    }
+}
+
+/// Element type of a dtype in memory when floats are stored as `float`.
+pub fn elem_of(dtype: DType, float: Elem) -> Elem {
+    match dtype {
+        d if d.is_float() => float,
+        DType::Bool | DType::U32 | DType::U64 => Elem::U32,
+        _ => Elem::I32,
+    }
+}
+
+/// The view from a stored value back to the coordinates a node stores in: the inverse of
+/// `store_view`, which has Reshape and Transpose steps only.
+fn inverse(store_view: &View, own: &Shape) -> Option<View> {
+    let shapes = store_view.shapes(own)?;
+    let mut steps = Vec::new();
+    for (k, step) in store_view.steps.iter().enumerate().rev() {
+        steps.push(match step {
+            ViewStep::Reshape { .. } => ViewStep::Reshape { shape: shapes[k].clone() },
+            ViewStep::Transpose { perm } => {
+                let mut inv = vec![0; perm.len()];
+                perm.iter().enumerate().for_each(|(i, &p)| inv[p] = i);
+                ViewStep::Transpose { perm: inv }
+            }
+            _ => return None,
+        });
+    }
+    Some(View { steps })
+}
+
+impl<'a> Lowering<'a> {
+    pub fn new(
+        graph: &'a Graph,
+        id: NodeId,
+        target: &'a Target,
+        placements: &'a [Option<Placement>],
+    ) -> Lowering<'a> {
+        let node = graph.node(id);
+        Lowering { graph, id, node, target, placements, kernels: Vec::new(), temps: Vec::new() }
+    }
+
+    pub fn unsupported(&self, why: impl Into<String>) -> OpError {
+        OpError::unsupported(self.node.op, &self.node.path, why)
+    }
+
+    /// Whether optional operand `i` is given.
+    pub fn has(&self, i: usize) -> bool {
+        i < self.node.epilogue_operands && matches!(self.node.operands.get(i), Some(Some(_)))
+    }
+
+    /// Shape of operand `i` as the node sees it.
+    pub fn shape(&self, i: usize) -> Result<Shape> {
+        let operand = self.node.operands.get(i).and_then(Option::as_ref);
+        operand
+            .and_then(|o| o.view.apply(&self.graph.value(o.value).shape))
+            .ok_or_else(|| self.unsupported(format!("operand {i} is missing")))
+    }
+
+    pub fn dtype(&self, i: usize) -> Option<DType> {
+        let operand = self.node.operands.get(i)?.as_ref()?;
+        Some(self.graph.value(operand.value).dtype)
+    }
+
+    /// Operand `i` as a host constant, its view applied by the caller where it has one.
+    pub fn constant(&self, i: usize) -> Option<&'a drift_ir::Tensor> {
+        let operand = self.node.operands.get(i)?.as_ref()?;
+        self.graph.const_of(operand.value)
+    }
+
+    pub fn is_const(&self, i: usize) -> bool {
+        self.constant(i).is_some()
+    }
+
+    /// Shape of result `i` in the node's own coordinates (before `store_view`).
+    pub fn own_shape(&self, i: usize) -> Shape {
+        let stored = &self.graph.value(self.node.results[i]).shape;
+        if self.node.store_view.is_identity() {
+            return stored.clone();
+        }
+        let infer = || crate::infer_node(self.graph, self.node).ok().map(|r| r[i].1.clone());
+        infer().unwrap_or_else(|| stored.clone())
+    }
+
+    pub fn placement(&self, value: ValueId) -> Option<&'a Placement> {
+        self.placements.get(value.0 as usize)?.as_ref()
+    }
+
+    pub fn result_placement(&self, i: usize) -> Placement {
+        self.placement(self.node.results[i]).cloned().unwrap_or(Placement {
+            elem: Elem::F32,
+            layout: Layout::RowMajor,
+            storage: Storage::Buffer,
+            base_elems: 0,
+        })
+    }
+
+    /// Scratch for the kernels of this node, row-major in a buffer.
+    pub fn temp(&mut self, shape: impl Into<Shape>, elem: Elem) -> usize {
+        self.temps.push(Temp { shape: shape.into(), elem });
+        self.temps.len() - 1
+    }
+
+    pub fn kernel(&self, name: &str, workgroup: [u32; 3], workgroups: [u32; 3]) -> KernelArgs {
+        KernelArgs { b: Builder::new(name, workgroup, workgroups), args: RefCell::default() }
+    }
+
+    /// Operand `i` as an argument, in the layout it lies in; constants are packed row-major.
+    pub fn operand(&self, k: &KernelArgs, i: usize) -> Result<TensorId> {
+        self.operand_viewed(k, i, View::identity(), None)
+    }
+
+    /// Operand `i` seen through a further view; a constant is packed in `layout`.
+    pub fn operand_viewed(
+        &self,
+        k: &KernelArgs,
+        i: usize,
+        view: View,
+        layout: Option<Layout>,
+    ) -> Result<TensorId> {
+        let Some(Some(operand)) = self.node.operands.get(i) else {
+            return Err(self.unsupported(format!("operand {i} is missing")));
+        };
+        let value = self.graph.value(operand.value);
+        let placement = match self.graph.const_of(operand.value) {
+            Some(_) => Placement {
+                elem: elem_of(value.dtype, self.target.weight_elem),
+                layout: layout.unwrap_or(Layout::RowMajor),
+                storage: Storage::Buffer,
+                base_elems: 0,
+            },
+            None => self
+                .placement(operand.value)
+                .cloned()
+                .ok_or_else(|| self.unsupported(format!("operand {i} has no place in memory")))?,
+        };
+        let full = view.after(&operand.view);
+        if full.apply(&value.shape).is_none() {
+            return Err(self.unsupported(format!("operand {i}: view {full} does not apply")));
+        }
+        let arg = TensorArg {
+            name: format!("x{i}"),
+            elem: placement.elem,
+            stored: value.shape.clone(),
+            view: full,
+            layout: placement.layout,
+            storage: placement.storage,
+            access: Access::Read,
+            base_elems: placement.base_elems,
+            max_object_bytes: self.target.max_object_bytes,
+        };
+        Ok(k.push(arg, ArgRef::Value(operand.value)))
+    }
+
+    /// A temp as an argument.
+    pub fn temp_arg(&self, k: &KernelArgs, temp: usize, access: Access) -> TensorId {
+        let t = &self.temps[temp];
+        let arg = TensorArg {
+            name: format!("t{temp}"),
+            elem: t.elem,
+            stored: t.shape.clone(),
+            view: View::identity(),
+            layout: Layout::RowMajor,
+            storage: Storage::Buffer,
+            access,
+            base_elems: 0,
+            max_object_bytes: self.target.max_object_bytes,
+        };
+        k.push(arg, ArgRef::Temp(temp))
+    }
+
+    /// The node's store: epilogue operands and results, in the node's own coordinates seen through
+    /// `view` (Reshape and Transpose steps; the kernel may index 5-D what the node calls 3-D).
+    pub fn out(&self, k: &KernelArgs, view: &View) -> Result<Out<'a>> {
+        let node = self.node;
+        let mut epilogue = Vec::new();
+        for i in 0..node.operands.len() {
+            let splat = self.splat(i);
+            let used =
+                node.epilogue.steps.iter().flat_map(|s| &s.args).chain(&node.epilogue.results);
+            let used = used.into_iter().any(|a| *a == drift_ir::Arg::Operand(i));
+            epilogue.push(match (&node.operands[i], splat) {
+                _ if !used => EpilogueArg::Unused,
+                (_, Some(v)) => EpilogueArg::Splat(v, self.dtype(i).unwrap_or(DType::F32)),
+                (None, _) => EpilogueArg::Unused,
+                (Some(o), None) => {
+                    let dtype = self.graph.value(o.value).dtype;
+                    let t = self.operand_viewed(k, i, view.clone(), None)?;
+                    EpilogueArg::Tensor { t, dtype, fixed: self.fixed_axes(i, view) }
+                }
+            });
+        }
+        let mut results = Vec::new();
+        for (i, &value) in node.results.iter().enumerate() {
+            let own = self.own_shape(i);
+            let back = inverse(&node.store_view, &own)
+                .ok_or_else(|| self.unsupported("its store view has a step without an inverse"))?;
+            let placement = self.result_placement(i);
+            let v = self.graph.value(value);
+            let arg = TensorArg {
+                name: format!("y{i}"),
+                elem: placement.elem,
+                stored: v.shape.clone(),
+                view: view.after(&back),
+                layout: placement.layout,
+                storage: placement.storage,
+                access: Access::Write,
+                base_elems: placement.base_elems,
+                max_object_bytes: self.target.max_object_bytes,
+            };
+            if arg.view.apply(&arg.stored).is_none() {
+                return Err(self.unsupported(format!("result {i}: view {} fails", arg.view)));
+            }
+            results.push((k.push(arg, ArgRef::Value(value)), v.dtype));
+        }
+        Ok(Out { node, epilogue, results })
+    }
+
+    /// The one value that all elements of constant operand `i` have.
+    pub fn splat(&self, i: usize) -> Option<f64> {
+        self.constant(i)?.splat_f64()
+    }
+
+    /// Axes (as the kernel indexes them) along which operand `i` does not vary.
+    fn fixed_axes(&self, i: usize, view: &View) -> Vec<bool> {
+        let Some(Some(operand)) = self.node.operands.get(i) else { return Vec::new() };
+        let full = view.after(&operand.view);
+        let source = &self.graph.value(operand.value).shape;
+        let Some(shapes) = full.shapes(source) else { return Vec::new() };
+        let mut fixed = vec![false; source.rank()];
+        for (k, step) in full.steps.iter().enumerate() {
+            let (from, to) = (&shapes[k], &shapes[k + 1]);
+            fixed = match step {
+                ViewStep::Broadcast { .. } => {
+                    let pad = to.rank() - from.rank();
+                    (0..to.rank())
+                        .map(|i| i < pad || fixed[i - pad] || (from[i - pad] == 1 && to[i] > 1))
+                        .collect()
+                }
+                ViewStep::Transpose { perm } => perm.iter().map(|&p| fixed[p]).collect(),
+                ViewStep::Slice { .. } => fixed,
+                // only the trivial reshape, adding or dropping dims of 1, keeps track of axes
+                ViewStep::Reshape { .. } => reshape_fixed(from, to, &fixed),
+            };
+        }
+        fixed
+    }
+}
+
+/// Follows fixed axes through a reshape that only adds or drops dims of 1.
+fn reshape_fixed(from: &Shape, to: &Shape, fixed: &[bool]) -> Vec<bool> {
+    let kept = |s: &Shape| (0..s.rank()).filter(|&i| s[i] != 1).collect::<Vec<_>>();
+    let (a, b) = (kept(from), kept(to));
+    let mut out = vec![false; to.rank()];
+    if a.len() == b.len() && a.iter().zip(&b).all(|(&i, &j)| from[i] == to[j]) {
+        a.iter().zip(&b).for_each(|(&i, &j)| out[j] = fixed[i]);
+    } else if a.iter().all(|&i| fixed[i]) {
+        out = vec![true; to.rank()];
+    }
+    out
+}
+
+/// A kernel being written, with what its arguments are bound to.
+#[derive(Debug)]
+pub struct KernelArgs {
+    pub b: Builder,
+    args: RefCell<Vec<ArgRef>>,
+}
+
+impl KernelArgs {
+    fn push(&self, arg: TensorArg, to: ArgRef) -> TensorId {
+        self.args.borrow_mut().push(to);
+        self.b.tensor(arg)
+    }
+
+    pub fn finish(self, flops: u64) -> LoweredKernel {
+        LoweredKernel { kernel: self.b.finish(), args: self.args.into_inner(), flops }
+    }
+}
+
+enum EpilogueArg {
+    Unused,
+    Splat(f64, DType),
+    Tensor { t: TensorId, dtype: DType, fixed: Vec<bool> },
+}
+
+/// The store of a node: runs the epilogue on an accumulator and writes the results.
+pub struct Out<'a> {
+    node: &'a Node,
+    epilogue: Vec<EpilogueArg>,
+    results: Vec<(TensorId, DType)>,
+}
+
+impl std::fmt::Debug for Out<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Out of {}", self.node.path)
+    }
+}
+
+impl Out<'_> {
+    /// The tensor of result `i`, for kernels that store without an epilogue.
+    pub fn result(&self, i: usize) -> TensorId {
+        self.results[i].0
+    }
+
+    /// Stores one element (of every result).
+    pub fn store<'b>(&self, b: &'b Builder, coords: &[E<'b>], acc: Option<E<'b>>) {
+        self.store_lanes(b, coords, None, acc);
+    }
+
+    /// Stores four elements along `axis`.
+    pub fn store4<'b>(&self, b: &'b Builder, coords: &[E<'b>], axis: usize, acc: Option<E<'b>>) {
+        self.store_lanes(b, coords, Some(axis), acc);
+    }
+
+    fn store_lanes<'b>(
+        &self,
+        b: &'b Builder,
+        coords: &[E<'b>],
+        axis: Option<usize>,
+        acc: Option<E<'b>>,
+    ) {
+        let width = if axis.is_some() { 4 } else { 1 };
+        let load = |i: usize| -> E<'b> {
+            match &self.epilogue[i] {
+                EpilogueArg::Unused => unreachable!("operand {i} is used by the body"),
+                EpilogueArg::Splat(v, dtype) => {
+                    let ty = drift_kernel::Type::vec(scalar_of(*dtype), width);
+                    b.lit_like(*v, ty)
+                }
+                EpilogueArg::Tensor { t, dtype, fixed } => {
+                    let raw = match axis {
+                        None => b.load(*t, coords),
+                        Some(a) if fixed.get(a) == Some(&true) => b.load(*t, coords).splat(width),
+                        Some(a) => b.load4(*t, coords, a),
+                    };
+                    from_stored(b, raw, *dtype)
+                }
+            }
+        };
+        let values = super::steps::run(b, &self.node.epilogue, width, acc, &load);
+        for (&(t, dtype), value) in self.results.iter().zip(values) {
+            let value = to_stored(b, value, dtype);
+            match axis {
+                None => b.store(t, coords, value),
+                Some(a) => b.store4(t, coords, a, value),
+            }
+        }
+    }
+}
+
+/// What a kernel computes with, from what memory holds (bool lies as u32 0 / 1).
+pub fn from_stored<'b>(_b: &'b Builder, raw: E<'b>, dtype: DType) -> E<'b> {
+    match dtype {
+        DType::Bool => raw.binary(BinaryOp::Ne, 0u32),
+        _ => raw,
+    }
+}
+
+/// The reverse of [`from_stored`], with the conversion to the dtype's scalar type.
+pub fn to_stored<'b>(b: &'b Builder, value: E<'b>, dtype: DType) -> E<'b> {
+    let v = super::steps::convert(b, value, scalar_of(dtype));
+    match dtype {
+        DType::Bool => super::steps::convert(b, v, Scalar::U32),
+        _ => v,
+    }
+}

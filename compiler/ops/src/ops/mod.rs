@@ -1,0 +1,35 @@
+//! One file per operator; the table is `crate::table`.
+
+pub mod arg_reduce;
+pub mod batch_norm;
+pub mod concat;
+pub mod constant;
+pub mod conv;
+pub mod depth_to_space;
+pub mod expand;
+pub mod gather;
+pub mod gather_elements;
+pub mod gather_nd;
+pub mod gemm;
+pub mod group_norm;
+pub mod hardmax;
+pub mod instance_norm;
+pub mod layer_norm;
+pub mod log_softmax;
+pub mod lp_norm;
+pub mod lrn;
+pub mod matmul;
+pub mod pad;
+pub mod pointwise;
+pub mod pool;
+pub mod range;
+pub mod reduce;
+pub mod reshape;
+pub mod rms_norm;
+pub mod scatter_elements;
+pub mod scatter_nd;
+pub mod shape;
+pub mod slice;
+pub mod softmax;
+pub mod split;
+pub mod transpose;
