@@ -15,13 +15,14 @@
 //! **Invariant:** no input makes the reader panic, and memory stays within a small constant factor of
 //! the file's size (limits in `wire.rs`), whatever sizes the file claims.
 //!
-//! Format reference: `onnx/onnx.proto` and `docs/IR.md` of the ONNX project, IR versions 3 to 13.
+//! Format reference: `onnx/onnx.proto` and `docs/IR.md` of the ONNX project, IR versions 3 to 14.
 
 #![deny(unsafe_code)]
 
 mod elem_type;
 mod error;
 mod external;
+mod function;
 mod link;
 mod mmap;
 mod model;
@@ -45,8 +46,8 @@ pub mod write;
 pub use elem_type::ElemType;
 pub use error::OnnxError;
 pub use model::{
-    Attribute, Dim, Function, Graph, Model, Node, QuantAnnotation, SparseTensor, ValueInfo,
-    ValueKind,
+    Attribute, AttributeRef, Dim, Function, Graph, Model, Node, QuantAnnotation, SparseTensor,
+    ValueInfo, ValueKind,
 };
 pub use tensor::Tensor;
 pub use tensor_read::tensor_from_pb;
@@ -54,4 +55,4 @@ pub use tensor_read::tensor_from_pb;
 /// Oldest IR version that is read: the first one with operator-set imports (November 2017).
 pub const OLDEST_IR_VERSION: i64 = 3;
 /// Newest IR version that is known; a newer one is read with a warning.
-pub const NEWEST_IR_VERSION: i64 = 13;
+pub const NEWEST_IR_VERSION: i64 = 14;

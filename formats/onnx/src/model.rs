@@ -216,8 +216,8 @@ pub enum Attribute {
     Graphs(Vec<Graph>),
     SparseTensors(Vec<SparseTensor>),
     Types(Vec<ValueInfo>),
-    /// Inside a function: the value of the function's attribute of this name.
-    Ref(String),
+    /// Inside a function: the value that the call gives to an attribute of the function.
+    Ref(AttributeRef),
 }
 
 impl Attribute {
@@ -241,6 +241,15 @@ impl Attribute {
             Attribute::Ref(_) => "a reference to a function's attribute",
         }
     }
+}
+
+/// Stands for an attribute of the function around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeRef {
+    /// The function's attribute.
+    pub name: String,
+    /// Declared `AttributeProto.AttributeType`, such as 1 for a float; 0 when not declared.
+    pub type_code: i32,
 }
 
 /// Constant in coordinate form.

@@ -10,13 +10,13 @@ use crate::error::{OnnxError, clip};
 use crate::external::ExternalData;
 use crate::link::{FreeName, Scope, link};
 use crate::model::{
-    Attribute, Dim, Function, Graph, Model, Node, QuantAnnotation, SparseTensor, ValueInfo,
-    ValueKind, node_label,
+    Attribute, AttributeRef, Dim, Function, Graph, Model, Node, QuantAnnotation, SparseTensor,
+    ValueInfo, ValueKind, node_label,
 };
 use crate::pb::attribute_type as ty;
 use crate::tensor_read::{read_dims, read_tensor};
 use crate::wire::{Msg, scan};
-use crate::{ElemType, NEWEST_IR_VERSION, OLDEST_IR_VERSION, mmap, pb, sniff};
+use crate::{ElemType, NEWEST_IR_VERSION, OLDEST_IR_VERSION, function, mmap, pb, sniff};
 
 /// Bytes of a node path; longer ones are cut, since every node of a subgraph repeats its parents.
 const MAX_PATH_BYTES: usize = 256;
@@ -92,7 +92,7 @@ fn read_model(bytes: Bytes, external: ExternalData) -> Result<Model, OnnxError> 
         let id = (function.domain.clone(), function.name.clone(), function.overload.clone());
         if !function_ids.insert(id) {
             return Err(OnnxError::Invalid {
-                place: function_label(&function.domain, &function.name),
+                place: function::label(&function.domain, &function.name),
                 problem: "it is defined twice".into(),
             });
         }
@@ -103,6 +103,7 @@ fn read_model(bytes: Bytes, external: ExternalData) -> Result<Model, OnnxError> 
     if let Some(FreeName { name, user }) = free.into_iter().next() {
         return Err(OnnxError::UndefinedName { name: clip(&name, 200), user });
     }
+    function::check_calls(&functions, &graph)?;
     for input in graph.runtime_inputs() {
         if input.kind == ValueKind::Untyped
             || (input.kind == ValueKind::Tensor && input.elem_type.is_none())
@@ -132,10 +133,6 @@ fn standard_domain(domain: &str) -> &str {
 /// How messages call a domain: the standard one by its full name.
 fn shown_domain(domain: &str) -> String {
     if domain.is_empty() { "ai.onnx".to_string() } else { clip(domain, 100) }
-}
-
-fn function_label(domain: &str, name: &str) -> String {
-    format!("function `{}::{}`", clip(domain, 100), clip(name, 100))
 }
 
 fn read_opsets(imports: &[pb::OperatorSetIdProto]) -> Result<Vec<(String, i64)>, OnnxError> {
@@ -248,7 +245,7 @@ impl Reader {
 
     fn function(&mut self, proto: pb::FunctionProto) -> Result<Function, OnnxError> {
         let domain = standard_domain(&proto.domain).to_string();
-        let label = function_label(&domain, &proto.name);
+        let label = function::label(&domain, &proto.name);
         if proto.name.is_empty() {
             return Err(OnnxError::Invalid { place: label, problem: "it has no name".into() });
         }
@@ -376,7 +373,8 @@ impl Reader {
                         clip(&proto.ref_attr_name, 100)
                     )));
                 }
-                attributes.insert(name, Attribute::Ref(proto.ref_attr_name));
+                let reference = AttributeRef { name: proto.ref_attr_name, type_code: proto.r#type };
+                attributes.insert(name, Attribute::Ref(reference));
                 continue;
             }
             let value = self.attribute(proto, &fail, label, path, &mut free)?;

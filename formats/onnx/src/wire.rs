@@ -127,6 +127,9 @@ pub(crate) fn scan(bytes: &[u8], root: Msg) -> Result<(), OnnxError> {
     scan.message(root, 0, bytes.len(), 0).map_err(|fault| {
         let Fault { offset, problem, mut path, limit } = *fault;
         path.reverse();
+        if path.len() > 12 {
+            path.splice(7..path.len() - 4, ["…".to_string()]);
+        }
         let (offset, place) = (offset as u64, path.join("."));
         if limit {
             OnnxError::Limit { offset, place, problem }

@@ -173,10 +173,9 @@ fn attribute_proto(name: &str, attribute: &Attribute) -> pb::AttributeProto {
             proto.type_protos = v.iter().map(|t| type_proto(t).unwrap_or_default()).collect();
             ty::TYPE_PROTOS
         }
-        // The type of a reference is that of the function's attribute, which is not known here.
         Attribute::Ref(v) => {
-            proto.ref_attr_name = v.clone();
-            ty::UNDEFINED
+            proto.ref_attr_name = v.name.clone();
+            v.type_code
         }
     };
     proto

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::OnceLock;
+
 use drift_onnx::{Model, tensor_from_pb, write};
 use proptest::prelude::*;
 
@@ -26,6 +28,28 @@ fn read(bytes: &[u8]) {
 
 fn samples() -> [Vec<u8>; 2] {
     [common::small_cnn().to_bytes(), common::branches_and_function().to_bytes()]
+}
+
+/// Models by four exporters, where the shared set is present; without their weights, so that the
+/// edits hit names and structure.
+fn exported() -> Option<&'static [Vec<u8>]> {
+    static SAMPLES: OnceLock<Option<Vec<Vec<u8>>>> = OnceLock::new();
+    let skeleton = |path: std::path::PathBuf| {
+        let mut model = Model::open(path).unwrap();
+        for (_, tensor) in &mut model.graph.initializers {
+            if tensor.data.len() > 64 {
+                (tensor.dims, tensor.data) = (vec![0], bytes::Bytes::new());
+            }
+        }
+        write::encode(&model)
+    };
+    let load = || {
+        let folder = common::shared_models()?;
+        let names =
+            ["cls_mnist8", "mlperf_tiny_vww", "audio_silero_vad_16k_op15", "graph_tiny_bert"];
+        Some(names.map(|name| skeleton(folder.join(name).join("model.onnx"))).to_vec())
+    };
+    SAMPLES.get_or_init(load).as_deref()
 }
 
 #[test]
@@ -87,6 +111,20 @@ proptest! {
                     bytes.splice(at..at, piece);
                 }
             }
+        }
+        read(&bytes);
+    }
+
+    #[test]
+    fn exported_models(
+        which in 0usize..4,
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let Some(samples) = exported() else { return Ok(()) };
+        let mut bytes = samples[which].clone();
+        for (at, value) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
         }
         read(&bytes);
     }

@@ -5,8 +5,8 @@ mod common;
 use drift_onnx::builder::ModelBuilder;
 use drift_onnx::pb::{Segment, TensorProto};
 use drift_onnx::{
-    Attribute, Dim, ElemType, Model, OnnxError, SparseTensor, Tensor, ValueKind, tensor_from_pb,
-    write,
+    Attribute, AttributeRef, Dim, ElemType, Model, OnnxError, SparseTensor, Tensor, ValueKind,
+    tensor_from_pb, write,
 };
 use prost::Message;
 
@@ -76,8 +76,19 @@ fn subgraphs_capture_outer_values() {
     let function = model.function(&model.graph.nodes[2]).unwrap();
     assert_eq!(function.nodes[0].path, "Shift/#0 Constant");
     let by = &function.nodes[0].attributes["value_float"];
-    assert_eq!(by, &Attribute::Ref("by".into()));
+    assert_eq!(by, &Attribute::Ref(AttributeRef { name: "by".into(), type_code: 1 }));
     assert!(model.function(choose).is_none());
+
+    // The call gives 3, the default is 1.
+    let value = |call| function.body_for(call)[0].attr_float("value_float").unwrap();
+    let call = &model.graph.nodes[2];
+    assert_eq!(value(call), Some(3.0));
+    let mut bare = call.clone();
+    bare.attributes.clear();
+    assert_eq!(value(&bare), Some(1.0));
+    let mut function = function.clone();
+    function.attribute_defaults.clear();
+    assert!(function.body_for(&bare)[0].attributes.is_empty());
 }
 
 #[test]

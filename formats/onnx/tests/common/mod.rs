@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use drift_onnx::builder::{GraphBuilder, ModelBuilder, node};
-use drift_onnx::{Attribute, Dim, ElemType, Function, Node, Tensor};
+use drift_onnx::{Attribute, AttributeRef, Dim, ElemType, Function, Node, Tensor};
 
 /// The folder of shared models; `None`, with a visible line, where it is absent.
 pub fn shared_models() -> Option<PathBuf> {
@@ -77,7 +77,7 @@ pub fn branches_and_function() -> ModelBuilder {
 
 /// `Shift(a) = a + by`.
 pub fn shift_function() -> Function {
-    let by = [("value_float", Attribute::Ref("by".into()))];
+    let by = [("value_float", Attribute::Ref(AttributeRef { name: "by".into(), type_code: 1 }))];
     Function {
         domain: "local".into(),
         name: "Shift".into(),
