@@ -148,5 +148,7 @@ pub(crate) fn class_for(live: &Capabilities) -> &'static str {
         Api::Metal => "metal-generic",
         Api::OpenCl => "opencl-generic",
         Api::WebGpu => "webgpu-generic",
+        Api::Reference => "reference",
+        Api::Reference => "reference",
     }
 }

@@ -11,6 +11,8 @@ pub enum Api {
     Metal = 1,
     OpenCl = 2,
     WebGpu = 3,
+    /// The CPU interpreter of kernel IR: the `reference` back end of the command line.
+    Reference = 4,
 }
 
 /// Shader language of a variant.
@@ -21,6 +23,8 @@ pub enum Dialect {
     Msl = 1,
     OpenClC = 2,
     Wgsl = 3,
+    /// Serialized kernel IR, for the interpreter.
+    KernelIr = 4,
 }
 
 /// Dimensionality of an image object.

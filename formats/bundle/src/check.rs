@@ -82,6 +82,7 @@ fn check_shaders(requirements: &Requirements, shaders: &[&[u8]]) -> Check {
             Dialect::SpirV if blob.len() % 4 != 0 || blob.len() < 20 => "not whole SPIR-V words",
             Dialect::SpirV if blob[..4] != 0x0723_0203u32.to_le_bytes() => "no SPIR-V magic number",
             Dialect::SpirV => continue,
+            Dialect::KernelIr => continue,
             _ if core::str::from_utf8(blob).is_err() => "not UTF-8 text",
             _ => continue,
         };

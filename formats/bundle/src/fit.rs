@@ -171,6 +171,7 @@ impl fmt::Display for Api {
             Api::Metal => "metal",
             Api::OpenCl => "opencl",
             Api::WebGpu => "webgpu",
+            Api::Reference => "reference",
         })
     }
 }
@@ -182,6 +183,7 @@ impl fmt::Display for Dialect {
             Dialect::Msl => "msl",
             Dialect::OpenClC => "opencl-c",
             Dialect::Wgsl => "wgsl",
+            Dialect::KernelIr => "kernel-ir",
         })
     }
 }

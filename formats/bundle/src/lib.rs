@@ -24,7 +24,10 @@ extern crate std;
 
 pub mod caps;
 mod check;
+// Without the writer, the encoding half is unused.
+#[cfg_attr(not(feature = "write"), allow(dead_code))]
 mod codec;
+#[cfg_attr(not(feature = "write"), allow(dead_code))]
 mod container;
 mod cover;
 mod error;
@@ -41,5 +44,11 @@ pub use error::{BundleError, ErrorKind};
 pub use fit::{Rejected, Selection, Unmet, select};
 pub use meta::Meta;
 pub use read::{Bundle, Contents, Shaders, Variant, VariantContents};
+
+/// XXH3-64, the checksum of sections.
+pub fn hash64(bytes: &[u8]) -> u64 {
+    container::content_hash(bytes)
+}
+
 #[cfg(feature = "write")]
 pub use write::{BundleWriter, ShaderSet, WriteError, WrittenBundle};

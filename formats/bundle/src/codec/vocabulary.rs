@@ -38,8 +38,8 @@ macro_rules! wire_enum {
 }
 
 wire_enum! {
-    Api { Vulkan, Metal, OpenCl, WebGpu }
-    Dialect { SpirV, Msl, OpenClC, Wgsl }
+    Api { Vulkan, Metal, OpenCl, WebGpu, Reference }
+    Dialect { SpirV, Msl, OpenClC, Wgsl, KernelIr }
     ImageKind { TexelBuffer, Texture2d, Texture2dArray, Texture3d }
     MatrixElem { F16, F32, BF16, S8, U8, S32 }
     ElemType { F32, F16, F64, I8, U8, I16, U16, I32, U32, I64, U64, Bool, BF16 }
