@@ -48,10 +48,8 @@ pub const fn api_name(api: Api) -> &'static str {
         Api::OpenCl => "opencl",
         Api::WebGpu => "webgpu",
         Api::Reference => "reference",
-        Api::Reference => "reference",
     }
 }
 
 /// All APIs, in the order in which listings show them.
-pub const APIS: [Api; 5] =
-    [Api::Vulkan, Api::Metal, Api::OpenCl, Api::WebGpu, Api::Reference];
+pub const APIS: [Api; 5] = [Api::Vulkan, Api::Metal, Api::OpenCl, Api::WebGpu, Api::Reference];

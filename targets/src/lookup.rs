@@ -149,6 +149,5 @@ pub(crate) fn class_for(live: &Capabilities) -> &'static str {
         Api::OpenCl => "opencl-generic",
         Api::WebGpu => "webgpu-generic",
         Api::Reference => "reference",
-        Api::Reference => "reference",
     }
 }

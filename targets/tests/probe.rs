@@ -36,7 +36,7 @@ prop_compose! {
 prop_compose! {
     /// Consistent answers; the features that contradict them are left out, as the writer does.
     fn answers()(
-        api in 0usize..4, name in "\\PC{0,40}|[\"\\\\\n\t\u{7f}\0a-z]{0,20}", ids in any::<(u32, u32)>(),
+        api in 0..APIS.len(), name in "\\PC{0,40}|[\"\\\\\n\t\u{7f}\0a-z]{0,20}", ids in any::<(u32, u32)>(),
         features in any::<u64>(), limits in limits(), alignment in 1u64..,
         subgroup in prop::array::uniform3(any::<u32>()),
         shapes in prop::collection::vec(shape(), 0..5),
