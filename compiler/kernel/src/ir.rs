@@ -12,6 +12,7 @@ macro_rules! id {
     ($(#[$m:meta] $name:ident)*) => {$(
         #[$m]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name(pub u32);
     )*};
 }
@@ -29,6 +30,7 @@ id! {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Scalar {
     F32,
     F16,
@@ -51,12 +53,14 @@ impl Scalar {
 
 /// A scalar (`width` 1) or a vector of 2, 3 or 4 components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Vector {
     pub scalar: Scalar,
     pub width: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum MatrixRole {
     /// m x k, left operand.
     A,
@@ -69,6 +73,7 @@ pub enum MatrixRole {
 /// A cooperative matrix spread over a subgroup; opaque, so its elements are only reachable through
 /// workgroup memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Matrix {
     pub role: MatrixRole,
     pub scalar: Scalar,
@@ -77,6 +82,7 @@ pub struct Matrix {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Type {
     Vector(Vector),
     Matrix(Matrix),
@@ -107,6 +113,7 @@ pub const F32X4: Type = Type::vec(Scalar::F32, 4);
 
 /// Literals keep bits, so that expressions can be compared and hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Lit {
     /// f32 bits.
     F32(u32),
@@ -118,6 +125,7 @@ pub enum Lit {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Builtin {
     /// Invocation in the grid, per axis 0..3; u32.
     GlobalId(u8),
@@ -133,6 +141,7 @@ pub enum Builtin {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum UnaryOp {
     Neg,
     /// Logical on bool, bitwise on integers.
@@ -168,6 +177,7 @@ pub enum UnaryOp {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum BinaryOp {
     Add,
     Sub,
@@ -202,6 +212,7 @@ impl BinaryOp {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SubgroupOp {
     Add,
     Min,
@@ -210,6 +221,7 @@ pub enum SubgroupOp {
 
 /// How packed bits are read or written by [`Expr::Unpack`] and [`Expr::Pack`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Packing {
     /// u32 <-> two f16 as vec2<f32>.
     Half2,
@@ -219,6 +231,7 @@ pub enum Packing {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Expr {
     Lit(Lit),
     Builtin(Builtin),
@@ -310,6 +323,7 @@ pub enum Expr {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum MatrixPlace {
     Shared(SharedId),
     Buffer(BindingId),
@@ -498,6 +512,7 @@ impl Stmt {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Unroll {
     Default,
     Full,
@@ -505,6 +520,7 @@ pub enum Unroll {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Stmt {
     /// Evaluates an ordered expression here.
     Let(ExprId),
@@ -569,6 +585,7 @@ pub enum Stmt {
 
 /// A private variable of an invocation. `len` 0 = a plain value, else an array.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Var {
     pub name: String,
     pub ty: Type,
@@ -577,6 +594,7 @@ pub struct Var {
 
 /// A workgroup-memory array.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Shared {
     pub name: String,
     pub elem: Vector,
@@ -584,6 +602,7 @@ pub struct Shared {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Access {
     Read,
     Write,
@@ -591,15 +610,22 @@ pub enum Access {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum BindingType {
     /// `array<elem>`; `len` elements.
     Buffer { elem: Vector, len: u64 },
     /// Texel format: f16 or f32 quads.
-    Image { kind: ImageKind, texel: Scalar, extent: [u32; 3] },
+    Image {
+        #[cfg_attr(feature = "serde", serde(with = "image_kind"))]
+        kind: ImageKind,
+        texel: Scalar,
+        extent: [u32; 3],
+    },
 }
 
 /// One physical binding of a kernel; its slot is its index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Binding {
     pub name: String,
     /// The tensor it holds (a part of).
@@ -612,8 +638,11 @@ pub struct Binding {
 
 /// One kernel with its dispatch. `exprs[i]` has type `types[i]`.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Kernel {
     pub name: String,
+    /// Not serialized: a physical kernel does without.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub tensors: Vec<TensorArg>,
     /// Empty before `virtualize`.
     pub bindings: Vec<Binding>,
@@ -639,5 +668,26 @@ impl Kernel {
     }
     pub fn ty(&self, id: ExprId) -> Type {
         self.types[id.0 as usize]
+    }
+}
+
+/// `ImageKind` lives in the format crate, which knows no serde: it travels as its number.
+#[cfg(feature = "serde")]
+mod image_kind {
+    use drift_bundle::caps::ImageKind;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+    pub fn serialize<S: Serializer>(kind: &ImageKind, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u8(*kind as u8)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<ImageKind, D::Error> {
+        use ImageKind as K;
+        let number = u8::deserialize(d)?;
+        [K::TexelBuffer, K::Texture2d, K::Texture2dArray, K::Texture3d]
+            .into_iter()
+            .find(|k| *k as u8 == number)
+            .ok_or_else(|| D::Error::custom(format!("{number} is no image kind")))
     }
 }

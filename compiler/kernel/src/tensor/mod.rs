@@ -20,6 +20,7 @@ use drift_ir::{Shape, View};
 
 /// Index into [`crate::Kernel::tensors`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TensorId(pub u32);
 
 /// Element type in GPU memory. Kernels compute floats in f32 (or f16 where they say so) and
