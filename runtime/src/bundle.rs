@@ -1,0 +1,96 @@
+//! A bundle together with the bytes it came from.
+
+use crate::error::{Result, RuntimeError};
+use drift_bundle::{Contents, Meta, Section, VariantContents, caps::Requirements};
+use std::{path::Path, sync::Arc};
+
+enum Bytes {
+    #[cfg(feature = "mmap")]
+    Map(crate::map::FileMap),
+    Vec(Vec<u8>),
+    Static(&'static [u8]),
+}
+
+struct Inner {
+    bytes: Bytes,
+    contents: Contents,
+}
+
+/// A checked bundle. Clones share the same bytes.
+#[derive(Clone)]
+pub struct Bundle(Arc<Inner>);
+
+impl Bundle {
+    /// Maps and checks a `.drift` file. The file must not be changed while the bundle is in use.
+    pub fn open(path: impl AsRef<Path>) -> Result<Bundle> {
+        fn open(path: &Path) -> Result<Bundle> {
+            let fail = |source| RuntimeError::File { path: path.display().to_string(), source };
+            #[cfg(feature = "mmap")]
+            let bytes = Bytes::Map(crate::map::FileMap::open(path).map_err(fail)?);
+            #[cfg(not(feature = "mmap"))]
+            let bytes = Bytes::Vec(std::fs::read(path).map_err(fail)?);
+            Bundle::parse(bytes)
+        }
+        open(path.as_ref())
+    }
+
+    /// Checks a bundle in memory.
+    pub fn from_vec(bytes: Vec<u8>) -> Result<Bundle> {
+        Bundle::parse(Bytes::Vec(bytes))
+    }
+
+    /// Checks a bundle that is part of the program (`include_bytes!`).
+    pub fn from_static(bytes: &'static [u8]) -> Result<Bundle> {
+        Bundle::parse(Bytes::Static(bytes))
+    }
+
+    fn parse(bytes: Bytes) -> Result<Bundle> {
+        let contents = Contents::parse(bytes.as_slice())?;
+        Ok(Bundle(Arc::new(Inner { bytes, contents })))
+    }
+
+    pub fn meta(&self) -> &Meta {
+        &self.0.contents.meta
+    }
+
+    /// Requirements of each variant, in bundle order.
+    pub fn requirements(&self) -> impl ExactSizeIterator<Item = &Requirements> {
+        self.0.contents.variants.iter().map(|v| &v.requirements)
+    }
+
+    pub(crate) fn variant(&self, index: usize) -> &VariantContents {
+        &self.0.contents.variants[index]
+    }
+
+    pub(crate) fn weights(&self) -> &[u8] {
+        &self.bytes()[self.0.contents.weights.clone()]
+    }
+
+    pub(crate) fn shader(&self, variant: usize, index: u32) -> &[u8] {
+        &self.bytes()[self.variant(variant).shaders[index as usize].clone()]
+    }
+
+    /// Identifies the shaders of a variant, for the driver cache.
+    pub(crate) fn shaders_hash(&self, variant: usize) -> u64 {
+        let sections = &self.0.contents.sections;
+        let of_variant = |s: &&drift_bundle::SectionInfo| {
+            s.section == Section::Shaders && s.variant == Some(variant as u32)
+        };
+        sections.iter().find(of_variant).map_or(0, |s| s.hash)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.0.bytes.as_slice()
+    }
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            #[cfg(feature = "mmap")]
+            Bytes::Map(map) => map.as_slice(),
+            Bytes::Vec(v) => v,
+            Bytes::Static(s) => s,
+        }
+    }
+}

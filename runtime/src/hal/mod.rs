@@ -1,0 +1,147 @@
+//! What an API back end provides. Static dispatch inside (`Hal` and its `Program`), one `match`
+//! outside (`AnyDevice`, `AnyProgram`): adding an API is one module, one feature and one variant.
+#![allow(unsafe_code)]
+
+#[cfg(feature = "vulkan")]
+pub(crate) mod vulkan;
+
+use crate::{bundle::Bundle, device::DeviceInfo, error::Result, session::DriverCache};
+use std::time::Duration;
+
+/// Everything a back end needs to turn a variant into GPU objects.
+pub(crate) struct LoadRequest<'a> {
+    pub bundle: &'a Bundle,
+    /// Index of a variant whose requirements the device meets.
+    pub variant: usize,
+    pub cache: &'a DriverCache,
+}
+
+/// GPU time of one replay, in nanoseconds.
+pub(crate) type Nanos = u64;
+
+/// An open device of one API. Cheap to clone; all clones are the same device.
+pub(crate) trait Hal: Clone + Send + Sync + Sized + 'static {
+    type Program: Program;
+
+    fn info(&self) -> &DeviceInfo;
+    /// Creates objects, uploads weights, creates pipelines and records every entry point.
+    fn load(&self, request: &LoadRequest<'_>) -> Result<Self::Program>;
+    /// What the API's validation said so far (empty when it is off).
+    fn validation_messages(&self) -> Vec<String>;
+}
+
+/// A loaded variant: objects, pipelines and recorded commands. One submit is in flight at a time.
+pub(crate) trait Program: Send {
+    /// Lets `fill` write `bytes` bytes of a buffer object, starting at `offset`. Waits for a submit
+    /// in flight.
+    fn write(
+        &mut self,
+        object: u32,
+        offset: u64,
+        bytes: u64,
+        fill: &mut dyn FnMut(&mut [u8]) -> Result<()>,
+    ) -> Result<()>;
+    /// Starts one replay of an entry point, after the one before has finished.
+    fn submit(&mut self, entry: usize) -> Result<()>;
+    /// Waits for the submit in flight, if there is one.
+    fn wait(&mut self) -> Result<()>;
+    /// Device bytes of an output as of the entry point's last finished replay.
+    fn output(&self, entry: usize, output: usize) -> &[u8];
+    /// Zero-fills the state objects.
+    fn reset_state(&mut self) -> Result<()>;
+    /// One replay with a time stamp around each dispatch: (label index, time), in step order.
+    fn profile(&mut self, entry: usize) -> Result<Vec<(u32, Nanos)>>;
+    /// `n` replays back to back, GPU time of each.
+    fn bench(&mut self, entry: usize, n: u32) -> Result<Vec<Nanos>>;
+    fn set_timeout(&mut self, timeout: Duration);
+}
+
+/// Calls the same method on whichever back end is inside.
+macro_rules! dispatch {
+    ($value:expr, $any:ident, $inner:ident => $body:expr) => {
+        match $value {
+            #[cfg(feature = "vulkan")]
+            $any::Vulkan($inner) => $body,
+            #[cfg(not(feature = "vulkan"))]
+            $any::None(never) => match *never {},
+        }
+    };
+}
+
+#[derive(Clone)]
+pub(crate) enum AnyDevice {
+    #[cfg(feature = "vulkan")]
+    Vulkan(vulkan::VulkanDevice),
+    #[cfg(not(feature = "vulkan"))]
+    None(std::convert::Infallible),
+}
+
+pub(crate) enum AnyProgram {
+    #[cfg(feature = "vulkan")]
+    Vulkan(vulkan::VulkanProgram),
+    #[cfg(not(feature = "vulkan"))]
+    None(std::convert::Infallible),
+}
+
+impl AnyDevice {
+    /// All devices of all back ends in this build.
+    pub fn list() -> Result<Vec<DeviceInfo>> {
+        #[cfg(feature = "vulkan")]
+        return vulkan::list();
+        #[cfg(not(feature = "vulkan"))]
+        return Err(crate::error::RuntimeError::NoDevice {
+            reason: "this build has no GPU API (feature `vulkan`)".into(),
+        });
+    }
+
+    /// Opens the device at this position of [`AnyDevice::list`].
+    pub fn open(index: usize) -> Result<AnyDevice> {
+        #[cfg(feature = "vulkan")]
+        return vulkan::VulkanDevice::open(index).map(AnyDevice::Vulkan);
+        #[cfg(not(feature = "vulkan"))]
+        return Err(crate::error::RuntimeError::NoDevice { reason: format!("no device {index}") });
+    }
+
+    pub fn info(&self) -> &DeviceInfo {
+        dispatch!(self, AnyDevice, d => d.info())
+    }
+    pub fn load(&self, request: &LoadRequest<'_>) -> Result<AnyProgram> {
+        dispatch!(self, AnyDevice, d => Ok(AnyProgram::Vulkan(d.load(request)?)))
+    }
+    pub fn validation_messages(&self) -> Vec<String> {
+        dispatch!(self, AnyDevice, d => d.validation_messages())
+    }
+}
+
+impl Program for AnyProgram {
+    fn write(
+        &mut self,
+        object: u32,
+        offset: u64,
+        bytes: u64,
+        fill: &mut dyn FnMut(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        dispatch!(self, AnyProgram, p => p.write(object, offset, bytes, fill))
+    }
+    fn submit(&mut self, entry: usize) -> Result<()> {
+        dispatch!(self, AnyProgram, p => p.submit(entry))
+    }
+    fn wait(&mut self) -> Result<()> {
+        dispatch!(self, AnyProgram, p => p.wait())
+    }
+    fn output(&self, entry: usize, output: usize) -> &[u8] {
+        dispatch!(self, AnyProgram, p => p.output(entry, output))
+    }
+    fn reset_state(&mut self) -> Result<()> {
+        dispatch!(self, AnyProgram, p => p.reset_state())
+    }
+    fn profile(&mut self, entry: usize) -> Result<Vec<(u32, Nanos)>> {
+        dispatch!(self, AnyProgram, p => p.profile(entry))
+    }
+    fn bench(&mut self, entry: usize, n: u32) -> Result<Vec<Nanos>> {
+        dispatch!(self, AnyProgram, p => p.bench(entry, n))
+    }
+    fn set_timeout(&mut self, timeout: Duration) {
+        dispatch!(self, AnyProgram, p => p.set_timeout(timeout))
+    }
+}

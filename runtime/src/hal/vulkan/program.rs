@@ -1,0 +1,290 @@
+//! A loaded variant and its replays.
+
+use super::{
+    VulkanDevice,
+    error::VkResultExt,
+    memory::{Blocks, HostBytes, MemoryUse, Request},
+    objects::Objects,
+    pipelines::Pipelines,
+    record::{Readback, Recorder},
+    stager::Stager,
+    timing,
+};
+use crate::{
+    bundle::Bundle,
+    error::{Result, RuntimeError},
+    hal::{LoadRequest, Nanos, Program},
+    session::device_bytes,
+};
+use ash::vk;
+use drift_bundle::plan::Plan;
+use std::time::Duration;
+
+/// Long enough for the largest models on a software device.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+/// Outputs start at multiples of this in the readback buffer.
+const READBACK_ALIGN: u64 = 64;
+
+pub(crate) struct VulkanProgram {
+    pub(super) device: VulkanDevice,
+    bundle: Bundle,
+    variant: usize,
+    objects: Objects,
+    pipelines: Pipelines,
+    pub(super) pool: vk::CommandPool,
+    entries: Vec<Entry>,
+    fence: vk::Fence,
+    in_flight: bool,
+    /// The device was lost or has not finished in time: it may still use our objects.
+    abandoned: bool,
+    pub(super) timeout: Duration,
+    readback: vk::Buffer,
+    readback_blocks: Blocks,
+    readback_host: Option<HostBytes>,
+}
+
+#[derive(Default)]
+struct Entry {
+    commands: vk::CommandBuffer,
+    outputs: Vec<Readback>,
+}
+
+impl VulkanProgram {
+    pub(crate) fn load(device: &VulkanDevice, request: &LoadRequest<'_>) -> Result<VulkanProgram> {
+        let mut p = VulkanProgram {
+            device: device.clone(),
+            bundle: request.bundle.clone(),
+            variant: request.variant,
+            objects: Objects::default(),
+            pipelines: Pipelines::default(),
+            pool: vk::CommandPool::null(),
+            entries: Vec::new(),
+            fence: vk::Fence::null(),
+            in_flight: false,
+            abandoned: false,
+            timeout: DEFAULT_TIMEOUT,
+            readback: vk::Buffer::null(),
+            readback_blocks: Blocks::default(),
+            readback_host: None,
+        };
+        // From here on `drop` cleans up whatever exists.
+        let plan = &request.bundle.variant(request.variant).plan;
+        p.objects.create(device, plan)?;
+        // Shaders compile while weights travel.
+        let (objects, pipelines) = (&p.objects, &mut p.pipelines);
+        std::thread::scope(|scope| {
+            let uploads = scope.spawn(|| objects.fill(device, plan, request.bundle.weights()));
+            let compiled = pipelines.create(device, request, objects);
+            let uploaded = uploads.join().unwrap_or(Err(RuntimeError::DeviceLost));
+            compiled.and(uploaded)
+        })?;
+        p.create_readback(plan)?;
+        p.record(plan)?;
+        Ok(p)
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.bundle.variant(self.variant).plan
+    }
+
+    pub(super) fn recorder(&self) -> Recorder<'_> {
+        Recorder {
+            device: &self.device,
+            plan: self.plan(),
+            objects: &self.objects,
+            pipelines: &self.pipelines,
+        }
+    }
+
+    /// One host-visible buffer with a place for each output of each entry point.
+    fn create_readback(&mut self, plan: &Plan) -> Result<()> {
+        let mut end = 0u64;
+        for entry in &plan.entry_points {
+            let mut outputs = Vec::with_capacity(entry.outputs.len());
+            for io in &entry.outputs {
+                let bytes = device_bytes(io);
+                outputs.push((io.object, io.offset, end, bytes));
+                end = (end + bytes).next_multiple_of(READBACK_ALIGN);
+            }
+            self.entries.push(Entry { outputs, ..Entry::default() });
+        }
+        if end == 0 {
+            return Ok(());
+        }
+        let info =
+            vk::BufferCreateInfo::default().size(end).usage(vk::BufferUsageFlags::TRANSFER_DST);
+        // SAFETY: plain creation; the place fits the requirements and is bound once.
+        unsafe {
+            self.readback = self.device.raw.create_buffer(&info, None).check("vkCreateBuffer")?;
+            let requirements = self.device.raw.get_buffer_memory_requirements(self.readback);
+            let request = Request { requirements, usage: MemoryUse::Readback, image: false };
+            let place =
+                self.readback_blocks.place(&self.device, &[request], "outputs on the host")?[0];
+            self.device
+                .raw
+                .bind_buffer_memory(self.readback, place.memory, place.offset)
+                .check("vkBindBufferMemory")?;
+            if let Some(host) = place.host {
+                // Before the first run outputs read as zeros.
+                host.slice_mut(0, end).fill(0);
+            }
+            self.readback_host = place.host;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, plan: &Plan) -> Result<()> {
+        let info = vk::CommandPoolCreateInfo::default()
+            .queue_family_index(self.device.physical.queue_family);
+        // SAFETY: plain creations.
+        unsafe {
+            self.pool =
+                self.device.raw.create_command_pool(&info, None).check("vkCreateCommandPool")?;
+            self.fence = self
+                .device
+                .raw
+                .create_fence(&vk::FenceCreateInfo::default(), None)
+                .check("vkCreateFence")?;
+        }
+        let commands = self.allocate_commands(self.entries.len() as u32)?;
+        for (entry, commands) in self.entries.iter_mut().zip(commands) {
+            entry.commands = commands;
+        }
+        let recorder = self.recorder();
+        for (entry, steps) in self.entries.iter().zip(&plan.entry_points) {
+            recorder.entry(entry.commands, steps, self.readback, &entry.outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Command buffers of the session's pool; they go with the pool or with `free_commands`.
+    pub(super) fn allocate_commands(&self, count: u32) -> Result<Vec<vk::CommandBuffer>> {
+        let info = vk::CommandBufferAllocateInfo::default()
+            .command_pool(self.pool)
+            .command_buffer_count(count);
+        // SAFETY: `&mut` methods and `load` call this, so no other thread uses the pool.
+        unsafe { self.device.raw.allocate_command_buffers(&info) }.check("vkAllocateCommandBuffers")
+    }
+
+    /// Submits and waits.
+    pub(super) fn run_now(&mut self, commands: &[vk::CommandBuffer]) -> Result<()> {
+        self.start(commands)?;
+        self.wait()
+    }
+
+    fn start(&mut self, commands: &[vk::CommandBuffer]) -> Result<()> {
+        self.wait()?;
+        if self.abandoned {
+            return Err(RuntimeError::DeviceLost);
+        }
+        match self.device.submit(commands, self.fence) {
+            Ok(()) => {
+                self.in_flight = true;
+                Ok(())
+            }
+            Err(e) => {
+                self.abandoned |= matches!(e, RuntimeError::DeviceLost);
+                Err(e)
+            }
+        }
+    }
+
+    /// Stands for a lost device in tests.
+    #[cfg(test)]
+    pub(crate) fn simulate_loss(&mut self) {
+        self.abandoned = true;
+    }
+}
+
+impl Program for VulkanProgram {
+    fn write(
+        &mut self,
+        object: u32,
+        offset: u64,
+        bytes: u64,
+        fill: &mut dyn FnMut(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.wait()?;
+        let gpu = self.objects[object];
+        if let Some(host) = gpu.host {
+            // SAFETY: the object lives as long as `self`, nothing is in flight, `&mut self`.
+            return fill(unsafe { host.slice_mut(offset, bytes) });
+        }
+        let mut data = vec![0; bytes as usize];
+        fill(&mut data)?;
+        let mut stager = Stager::new(&self.device, bytes.min(super::stager::HALF_BYTES))?;
+        stager.buffer(gpu.buffer, offset, &data)?;
+        stager.finish()
+    }
+
+    fn submit(&mut self, entry: usize) -> Result<()> {
+        let commands = self.entries[entry].commands;
+        self.start(&[commands])
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        if !self.in_flight {
+            return Ok(());
+        }
+        let waited = self.device.wait(self.fence, self.timeout);
+        match &waited {
+            Ok(()) => self.in_flight = false,
+            // Still running: a later wait may succeed.
+            Err(RuntimeError::Timeout { .. }) => {}
+            Err(_) => {
+                self.in_flight = false;
+                self.abandoned = true;
+            }
+        }
+        waited
+    }
+
+    fn output(&self, entry: usize, output: usize) -> &[u8] {
+        let (_, _, offset, bytes) = self.entries[entry].outputs[output];
+        match self.readback_host {
+            // SAFETY: the buffer lives as long as `self`; the device writes it only between
+            // `submit` and `wait`, and `Session` waits before it reads.
+            Some(host) if !self.in_flight => unsafe { host.slice(offset, bytes) },
+            _ => &[],
+        }
+    }
+
+    fn reset_state(&mut self) -> Result<()> {
+        self.wait()?;
+        self.objects.clear_state(&self.device, self.plan())
+    }
+
+    fn profile(&mut self, entry: usize) -> Result<Vec<(u32, Nanos)>> {
+        timing::profile(self, entry)
+    }
+
+    fn bench(&mut self, entry: usize, n: u32) -> Result<Vec<Nanos>> {
+        timing::bench(self, entry, n)
+    }
+
+    fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+}
+
+impl Drop for VulkanProgram {
+    fn drop(&mut self) {
+        if self.in_flight {
+            let _ = self.wait();
+        }
+        if self.in_flight {
+            // The device has not answered in time and may still use everything: leak it.
+            return;
+        }
+        // SAFETY: nothing is in flight; null handles are allowed. After a lost device, objects may
+        // be destroyed at any time.
+        unsafe {
+            self.device.raw.destroy_fence(self.fence, None);
+            self.device.raw.destroy_command_pool(self.pool, None);
+            self.device.raw.destroy_buffer(self.readback, None);
+            self.readback_blocks.free(&self.device);
+            self.pipelines.destroy(&self.device);
+            self.objects.destroy(&self.device);
+        }
+    }
+}
