@@ -1,1 +1,137 @@
-//! drift-emit
+//! Physical kernel IR to shader text and binaries.
+//!
+//! A [`Kernel`] whose logical loads and stores are gone (after `virtualize`) becomes SPIR-V, MSL or
+//! WGSL through naga: its module is built directly, never through a shader language. All that knows
+//! naga is in the private module `naga`; `spirv` corrects what naga's SPIR-V says too much or cannot
+//! say (capabilities, loop hints); [`dialect`] holds what each language can express, as data.
+//!
+//! - **Invariant:** emitting is deterministic: equal kernels and options give equal bytes.
+//! - **Invariant:** nothing is checked at run time in the shader: indices are in bounds, divisors
+//!   are not zero and loops end, because the kernel says so and the interpreter holds it to that.
+//! - **Invariant:** whatever is written was accepted by naga's validator first.
+//!
+//! Bindings: group (descriptor set) 0, binding number = index into [`Kernel::bindings`]. In MSL
+//! binding `n` is `[[buffer(n)]]` or `[[texture(n)]]`, by its type.
+#![forbid(unsafe_code)]
+
+pub mod dialect;
+mod error;
+mod naga;
+mod needs;
+mod spirv;
+
+pub use dialect::{DialectCaps, Missing, dialect_caps, fits};
+pub use drift_bundle::caps::Dialect;
+pub use error::EmitError;
+pub use needs::Needs;
+
+use drift_kernel::Kernel;
+
+/// Name of the entry point in every dialect. One name for all, so that kernels with equal code are
+/// equal bytes and are stored once.
+pub const ENTRY_POINT: &str = "kernel_main";
+
+/// Choices within a dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DialectOptions {
+    /// SPIR-V version; at least (1, 3), which every Vulkan 1.1 device takes.
+    pub spirv_version: (u8, u8),
+    /// Metal Shading Language version. Cooperative matrices raise it to (3, 0) where it is lower.
+    pub msl_version: (u8, u8),
+    /// `true`: [`drift_kernel::Expr::Dot4`] becomes the dialect's own instruction; `false`: SPIR-V
+    /// computes it from shifts and multiplications, for devices without
+    /// `VK_KHR_shader_integer_dot_product`.
+    pub native_dot4: bool,
+}
+
+impl Default for DialectOptions {
+    fn default() -> Self {
+        DialectOptions { spirv_version: (1, 3), msl_version: (2, 4), native_dot4: true }
+    }
+}
+
+/// One kernel in one dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmittedShader {
+    /// SPIR-V: words, little-endian. Other dialects: UTF-8 text.
+    pub bytes: Vec<u8>,
+    pub dialect: Dialect,
+    /// Name of the entry point.
+    pub entry: String,
+    /// WGSL only: the text uses subgroup operations, and the implementation wants
+    /// `enable subgroups;` as its first line. It is not part of `bytes` because naga's own reader
+    /// (wgpu) does not accept the line that browsers demand.
+    pub needs_subgroups_enable: bool,
+    /// MSL only: version of the language to compile for.
+    pub msl_version: Option<(u8, u8)>,
+}
+
+impl EmittedShader {
+    /// The text of a text dialect; `None` for SPIR-V.
+    pub fn text(&self) -> Option<&str> {
+        match self.dialect {
+            Dialect::SpirV => None,
+            _ => std::str::from_utf8(&self.bytes).ok(),
+        }
+    }
+
+    /// The words of a SPIR-V module; `None` for text.
+    pub fn words(&self) -> Option<Vec<u32>> {
+        (self.dialect == Dialect::SpirV).then(|| {
+            self.bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
+        })
+    }
+}
+
+/// Writes a physical kernel in one dialect.
+///
+/// # Errors
+/// [`EmitError::NotPhysical`] when logical loads or stores are left, [`EmitError::Unsupported`] when
+/// the dialect cannot say what the kernel does, [`EmitError::Malformed`] for a kernel that breaks the
+/// rules of the IR, [`EmitError::Rejected`] when naga's validator or writer refuses (a bug here).
+pub fn emit(
+    kernel: &Kernel,
+    dialect: Dialect,
+    options: &DialectOptions,
+) -> Result<EmittedShader, EmitError> {
+    dialect::expressible(kernel, dialect, options)?;
+    match dialect {
+        Dialect::SpirV => {
+            let words = naga::spirv_words(kernel, options)?;
+            let words = spirv::correct(&words, &spirv::Facts::of(kernel)).map_err(|reason| {
+                EmitError::Rejected { kernel: kernel.name.clone(), dialect, reason }
+            })?;
+            Ok(EmittedShader {
+                bytes: words.iter().flat_map(|word| word.to_le_bytes()).collect(),
+                dialect,
+                entry: ENTRY_POINT.to_owned(),
+                needs_subgroups_enable: false,
+                msl_version: None,
+            })
+        }
+        Dialect::Msl => {
+            let version = if dialect::uses_matrices(kernel) {
+                options.msl_version.max((3, 0))
+            } else {
+                options.msl_version
+            };
+            let (text, entry) = naga::msl_text(kernel, version)?;
+            Ok(EmittedShader {
+                bytes: text.into_bytes(),
+                dialect,
+                entry,
+                needs_subgroups_enable: false,
+                msl_version: Some(version),
+            })
+        }
+        Dialect::Wgsl => Ok(EmittedShader {
+            bytes: naga::wgsl_text(kernel)?.into_bytes(),
+            dialect,
+            entry: ENTRY_POINT.to_owned(),
+            needs_subgroups_enable: dialect::uses_subgroups(kernel),
+            msl_version: None,
+        }),
+        // `expressible` has refused it.
+        Dialect::OpenClC | Dialect::KernelIr => Err(dialect::no_writer(kernel, dialect)),
+    }
+}

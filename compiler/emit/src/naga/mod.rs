@@ -1,0 +1,169 @@
+//! All that touches naga: building a module from a kernel, validating it, and the three writers.
+
+mod expr;
+mod module;
+mod scope;
+mod stmt;
+
+use crate::{DialectOptions, ENTRY_POINT, EmitError};
+use drift_bundle::caps::Dialect;
+use drift_kernel::{BindingType, Kernel};
+use naga::back::{msl, spv, wgsl};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::valid::{
+    Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
+};
+use naga::{Module, ResourceBinding, ShaderStage};
+
+/// Indices are in bounds by construction; see the crate's invariants.
+const UNCHECKED: BoundsCheckPolicies = BoundsCheckPolicies {
+    index: BoundsCheckPolicy::Unchecked,
+    buffer: BoundsCheckPolicy::Unchecked,
+    image_load: BoundsCheckPolicy::Unchecked,
+    binding_array: BoundsCheckPolicy::Unchecked,
+};
+
+pub fn spirv_words(kernel: &Kernel, options: &DialectOptions) -> Result<Vec<u32>, EmitError> {
+    let dialect = Dialect::SpirV;
+    let (module, info) = validated(kernel, dialect)?;
+    let spv_options = spv::Options {
+        lang_version: options.spirv_version.max((1, 3)),
+        flags: spv::WriterFlags::empty(),
+        fake_missing_bindings: false,
+        capabilities: Some(spirv_capabilities(options)),
+        bounds_check_policies: UNCHECKED,
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+        force_loop_bounding: false,
+        use_storage_input_output_16: false,
+        emit_int_div_checks: false,
+        binding_map: (0..kernel.bindings.len() as u32)
+            .map(|binding| {
+                let info =
+                    spv::BindingInfo { descriptor_set: 0, binding, binding_array_size: None };
+                (ResourceBinding { group: 0, binding }, info)
+            })
+            .collect(),
+        ..spv::Options::default()
+    };
+    let entry = spv::PipelineOptions {
+        shader_stage: ShaderStage::Compute,
+        entry_point: ENTRY_POINT.to_owned(),
+    };
+    spv::write_vec(&module, &info, &spv_options, Some(&entry))
+        .map_err(|error| rejected(kernel, dialect, &error))
+}
+
+/// Capabilities that naga may ask for. It takes some only because they are allowed (8-bit integers
+/// to unpack bytes, which a device may lack); those are left out.
+fn spirv_capabilities(options: &DialectOptions) -> naga::FastHashSet<spv::Capability> {
+    use spv::Capability as C;
+    let mut out: naga::FastHashSet<C> = [
+        C::Shader,
+        C::Float16,
+        C::StorageBuffer16BitAccess,
+        C::GroupNonUniform,
+        C::GroupNonUniformArithmetic,
+        C::GroupNonUniformShuffle,
+        C::CooperativeMatrixKHR,
+        C::VulkanMemoryModel,
+    ]
+    .into_iter()
+    .collect();
+    if options.native_dot4 {
+        out.extend([C::DotProduct, C::DotProductInput4x8BitPacked]);
+    }
+    out
+}
+
+/// The text and the entry point's name in it.
+pub fn msl_text(kernel: &Kernel, version: (u8, u8)) -> Result<(String, String), EmitError> {
+    let dialect = Dialect::Msl;
+    let (module, info) = validated(kernel, dialect)?;
+    let mut resources = msl::EntryPointResources::default();
+    for (index, binding) in kernel.bindings.iter().enumerate() {
+        let slot = u8::try_from(index).map_err(|_| EmitError::Unsupported {
+            kernel: kernel.name.clone(),
+            dialect,
+            what: format!("slot for binding {index}"),
+            help: "slots are 8-bit numbers; use fewer bindings".to_owned(),
+        })?;
+        let mut target = msl::BindTarget {
+            mutable: binding.access != drift_kernel::Access::Read,
+            ..msl::BindTarget::default()
+        };
+        match binding.ty {
+            BindingType::Buffer { .. } => target.buffer = Some(slot),
+            BindingType::Image { .. } => target.texture = Some(slot),
+        }
+        resources.resources.insert(ResourceBinding { group: 0, binding: index as u32 }, target);
+    }
+    let options = msl::Options {
+        lang_version: version,
+        per_entry_point_map: [(ENTRY_POINT.to_owned(), resources)].into_iter().collect(),
+        fake_missing_bindings: false,
+        bounds_check_policies: UNCHECKED,
+        zero_initialize_workgroup_memory: false,
+        force_loop_bounding: false,
+        emit_int_div_checks: false,
+        ..msl::Options::default()
+    };
+    let pipeline = msl::PipelineOptions {
+        entry_point: Some((ShaderStage::Compute, ENTRY_POINT.to_owned())),
+        ..msl::PipelineOptions::default()
+    };
+    let (text, translation) = msl::write_string(&module, &info, &options, &pipeline)
+        .map_err(|error| rejected(kernel, dialect, &error))?;
+    let entry = match translation.entry_point_names.first() {
+        Some(Ok(name)) => name.clone(),
+        Some(Err(error)) => return Err(rejected(kernel, dialect, error)),
+        None => return Err(rejected(kernel, dialect, &std::fmt::Error)),
+    };
+    Ok((fill_matrices(text), entry))
+}
+
+/// `simdgroup_matrix` has no value-initialization (Metal Shading Language Specification, 2.3.8: it
+/// is made with `make_filled_simdgroup_matrix`), which naga writes for a zero value.
+fn fill_matrices(mut text: String) -> String {
+    for scalar in ["float", "half"] {
+        let braces = format!("metal::simdgroup_{scalar}8x8 {{}}");
+        if text.contains(&braces) {
+            let filled = format!("metal::make_filled_simdgroup_matrix<{scalar}, 8, 8>(0.0)");
+            text = text.replace(&braces, &filled);
+        }
+    }
+    text
+}
+
+pub fn wgsl_text(kernel: &Kernel) -> Result<String, EmitError> {
+    let dialect = Dialect::Wgsl;
+    let (module, info) = validated(kernel, dialect)?;
+    wgsl::write_string(&module, &info, wgsl::WriterFlags::empty())
+        .map_err(|error| rejected(kernel, dialect, &error))
+}
+
+fn validated(kernel: &Kernel, dialect: Dialect) -> Result<(Module, ModuleInfo), EmitError> {
+    let module = module::build(kernel, dialect)?;
+    let capabilities = Capabilities::SHADER_FLOAT16
+        | Capabilities::SHADER_FLOAT16_IN_FLOAT32
+        | Capabilities::SUBGROUP
+        | Capabilities::SUBGROUP_BARRIER
+        | Capabilities::COOPERATIVE_MATRIX;
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(ShaderStages::COMPUTE)
+        .subgroup_operations(SubgroupOperationSet::all())
+        .validate(&module)
+        .map_err(|error| rejected(kernel, dialect, &error.into_inner()))?;
+    Ok((module, info))
+}
+
+/// Keeps the causes: naga's outermost message is often no more than "entry point is invalid".
+fn rejected(kernel: &Kernel, dialect: Dialect, error: &dyn std::error::Error) -> EmitError {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        reason.push_str(": ");
+        reason.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    EmitError::Rejected { kernel: kernel.name.clone(), dialect, reason }
+}

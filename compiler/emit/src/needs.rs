@@ -1,0 +1,230 @@
+//! What a kernel needs of a device, computed from its IR.
+
+use crate::DialectOptions;
+use drift_bundle::caps::{Dialect, Features, ImageKind, Limits, MatrixElem, MatrixShape};
+use drift_kernel::{BindingType, Block, Builtin, Expr, ExprId, Kernel, Matrix, Scalar, Stmt, Type};
+
+/// The requirements of one kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    pub features: Features,
+    /// The most that is used. `buffer_bytes` stays 0: it is the plan's.
+    pub limits: Limits,
+    pub matrix_shapes: Vec<MatrixShape>,
+    /// Subgroup size that the kernel is written for; 0 = any.
+    pub subgroup_size: u32,
+    /// Buffers and images together.
+    pub bindings: u32,
+}
+
+impl Needs {
+    /// Of a physical kernel in a dialect: the same kernel may need less in one than in another.
+    pub fn of(kernel: &Kernel, dialect: Dialect, options: &DialectOptions) -> Needs {
+        let mut out = uses(kernel);
+        let f16_stored = out.features.contains(Features::STORAGE_16BIT);
+        match dialect {
+            Dialect::SpirV => {
+                if out.features.contains(Features::COOPERATIVE_MATRIX) {
+                    out.features = out.features.union(Features::VULKAN_MEMORY_MODEL);
+                }
+                if !options.native_dot4 {
+                    out.features = out.features.difference(Features::DOT4);
+                }
+            }
+            // one extension gives WGSL the type, for storage and arithmetic alike
+            Dialect::Wgsl if f16_stored => out.features = out.features.union(Features::F16),
+            Dialect::Wgsl => {}
+            // Metal has f16 everywhere, and its dot4 is arithmetic
+            Dialect::Msl => out.features = out.features.difference(Features::DOT4),
+            Dialect::OpenClC | Dialect::KernelIr => {}
+        }
+        out
+    }
+}
+
+/// What the IR itself says, for any dialect.
+pub(crate) fn uses(kernel: &Kernel) -> Needs {
+    let mut out = Needs { subgroup_size: kernel.subgroup_size, ..Needs::default() };
+    let mut features = Features::default();
+    if computes_f16(kernel) {
+        features = features.union(Features::F16);
+    }
+    for (expr, _) in kernel.exprs.iter().zip(reached(kernel)).filter(|(_, used)| *used) {
+        features = features.union(features_of(expr));
+        if let Expr::MatrixMulAdd { a, b, c } = expr {
+            let shape = shape(kernel, *a, *b, *c);
+            if let Some(shape) = shape.filter(|s| !out.matrix_shapes.contains(s)) {
+                out.matrix_shapes.push(shape);
+            }
+        }
+    }
+    if kernel.subgroup_size != 0 {
+        features = features.union(Features::SUBGROUP_SIZE_CONTROL);
+    }
+    out.matrix_shapes.sort();
+
+    let limits = &mut out.limits;
+    for shared in &kernel.shared {
+        let width = if shared.elem.width == 3 { 4 } else { u64::from(shared.elem.width) };
+        limits.workgroup_memory_bytes += shared.elem.scalar.bytes() * width * u64::from(shared.len);
+    }
+    limits.workgroup_size = kernel.workgroup_size.map(u64::from);
+    limits.dispatch_workgroups = kernel.workgroups.map(u64::from);
+    limits.workgroup_invocations =
+        limits.workgroup_size.iter().fold(1, |n, &size| n.saturating_mul(size));
+    out.bindings = kernel.bindings.len() as u32;
+    for binding in &kernel.bindings {
+        match binding.ty {
+            BindingType::Buffer { elem, len } => {
+                if elem.scalar == Scalar::F16 {
+                    features = features.union(Features::STORAGE_16BIT);
+                }
+                let bytes = elem.scalar.bytes() * u64::from(elem.width);
+                let range = len.saturating_mul(bytes);
+                limits.storage_range_bytes = limits.storage_range_bytes.max(range);
+                limits.storage_buffers += 1;
+            }
+            BindingType::Image { kind, extent, .. } => {
+                limits.images += 1;
+                let [x, y, z] = extent.map(u64::from);
+                features = features.union(match kind {
+                    ImageKind::TexelBuffer => {
+                        limits.texel_buffer = limits.texel_buffer.max(x);
+                        Features::TEXEL_BUFFER
+                    }
+                    ImageKind::Texture2d => {
+                        limits.texture_2d = limits.texture_2d.max(x).max(y);
+                        Features::TEXTURE_2D
+                    }
+                    ImageKind::Texture2dArray => {
+                        limits.texture_2d = limits.texture_2d.max(x).max(y);
+                        limits.texture_layers = limits.texture_layers.max(z);
+                        Features::TEXTURE_2D_ARRAY
+                    }
+                    ImageKind::Texture3d => {
+                        limits.texture_3d = limits.texture_3d.max(x).max(y).max(z);
+                        Features::TEXTURE_3D
+                    }
+                });
+            }
+        }
+    }
+    out.features = features;
+    out
+}
+
+fn features_of(expr: &Expr) -> Features {
+    match expr {
+        Expr::Builtin(
+            Builtin::SubgroupId | Builtin::SubgroupInvocation | Builtin::SubgroupSize,
+        ) => Features::SUBGROUP_BASIC,
+        Expr::Subgroup(..) => Features::SUBGROUP_BASIC.union(Features::SUBGROUP_ARITHMETIC),
+        Expr::SubgroupShuffleXor(..) | Expr::SubgroupBroadcast(..) => {
+            Features::SUBGROUP_BASIC.union(Features::SUBGROUP_SHUFFLE)
+        }
+        Expr::Dot4 { .. } => Features::DOT4,
+        Expr::MatrixZero(_) | Expr::MatrixLoad { .. } | Expr::MatrixMulAdd { .. } => {
+            Features::COOPERATIVE_MATRIX
+        }
+        _ => Features::default(),
+    }
+}
+
+fn shape(kernel: &Kernel, a: ExprId, b: ExprId, c: ExprId) -> Option<MatrixShape> {
+    let matrix = |id| match kernel.ty(id) {
+        Type::Matrix(m) => Some(m),
+        Type::Vector(_) => None,
+    };
+    let (a, b, c): (Matrix, Matrix, Matrix) = (matrix(a)?, matrix(b)?, matrix(c)?);
+    Some(MatrixShape {
+        m: a.rows,
+        n: b.cols,
+        k: a.cols,
+        ab: matrix_elem(a.scalar)?,
+        acc: matrix_elem(c.scalar)?,
+    })
+}
+
+fn matrix_elem(s: Scalar) -> Option<MatrixElem> {
+    match s {
+        Scalar::F16 => Some(MatrixElem::F16),
+        Scalar::F32 => Some(MatrixElem::F32),
+        Scalar::I32 => Some(MatrixElem::S32),
+        Scalar::U32 | Scalar::Bool => None,
+    }
+}
+
+fn is_f16(ty: Type) -> bool {
+    match ty {
+        Type::Vector(v) => v.scalar == Scalar::F16,
+        Type::Matrix(m) => m.scalar == Scalar::F16,
+    }
+}
+
+/// Whether f16 values are more than loaded from buffers, converted from and to f32, and stored to
+/// buffers. Only then does SPIR-V want `Float16`, which is another device feature than 16-bit
+/// storage.
+pub(crate) fn computes_f16(kernel: &Kernel) -> bool {
+    let used = reached(kernel);
+    let is_f32 = |t: Type| matches!(t, Type::Vector(v) if v.scalar == Scalar::F32);
+    let arithmetic = |(i, expr): (usize, &Expr)| {
+        let mut takes_f16 = false;
+        expr.operands(|o| takes_f16 |= is_f16(kernel.ty(o)));
+        used[i]
+            && match expr {
+                Expr::Buffer { .. } => false,
+                Expr::Cast(Scalar::F16, a) => !is_f32(kernel.ty(*a)),
+                Expr::Cast(to, _) => takes_f16 && *to != Scalar::F32,
+                _ => takes_f16 || is_f16(kernel.types[i]),
+            }
+    };
+    kernel.vars.iter().any(|v| is_f16(v.ty))
+        || kernel.shared.iter().any(|s| s.elem.scalar == Scalar::F16)
+        || kernel.exprs.iter().enumerate().any(arithmetic)
+}
+
+/// The expressions that statements reach: passes leave unused ones behind.
+fn reached(kernel: &Kernel) -> Vec<bool> {
+    let mut used = vec![false; kernel.exprs.len()];
+    mark_used(kernel, &kernel.body, &mut used);
+    used
+}
+
+fn mark_used(kernel: &Kernel, block: &Block, used: &mut [bool]) {
+    let mut stack = Vec::new();
+    for stmt in block {
+        match stmt {
+            Stmt::Let(e) => stack.push(*e),
+            Stmt::SetVar { index, value, .. } => {
+                stack.push(*value);
+                stack.extend(*index);
+            }
+            Stmt::StoreShared { index, value, .. } | Stmt::StoreBuffer { index, value, .. } => {
+                stack.extend([*index, *value]);
+            }
+            Stmt::StoreImage { coords, value, .. } | Stmt::StoreTensor { coords, value, .. } => {
+                stack.extend(coords);
+                stack.push(*value);
+            }
+            Stmt::If { cond, yes, no } => {
+                stack.push(*cond);
+                mark_used(kernel, yes, used);
+                mark_used(kernel, no, used);
+            }
+            Stmt::For { from, to, body, .. } => {
+                stack.extend([*from, *to]);
+                mark_used(kernel, body, used);
+            }
+            Stmt::Break | Stmt::Return | Stmt::Barrier => {}
+            Stmt::StoreMatrix { value, index, stride, .. } => {
+                stack.extend([*value, *index, *stride]);
+            }
+        }
+    }
+    while let Some(e) = stack.pop() {
+        if let Some(slot @ false) = used.get_mut(e.0 as usize) {
+            *slot = true;
+            kernel.expr(e).operands(|o| stack.push(o));
+        }
+    }
+}
