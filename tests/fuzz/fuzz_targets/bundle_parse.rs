@@ -37,6 +37,10 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
         _ => {
             let used = body.len();
             let most = used + (max_size - size).min(64);
+            // libFuzzer refuses to mutate nothing into nothing.
+            if most == 0 {
+                return size;
+            }
             body.resize(most, 0);
             let now = fuzzer_mutate(body, used, most);
             body.truncate(now);
