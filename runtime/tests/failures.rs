@@ -140,28 +140,31 @@ fn a_variant_for_another_api_is_unmet() {
     }
 }
 
-/// A kernel that takes long, and a wait that does not.
+/// A kernel that takes long, and a wait that does not. The length comes from many workgroups:
+/// llvmpipe ends a shader's loops after 65,535 iterations in all.
 #[test]
 fn timeouts_are_reported_and_can_be_waited_out() {
+    const ROUNDS: u32 = 60_000;
+    const GROUPS: u32 = 1_000;
     let Some(device) = device() else { return };
     let mut b = PlanBuilder::new();
     let x = b.input("x", ElemType::U32, &[1]);
-    let y = b.output("y", ElemType::U32, &[64]);
+    let y = b.output("y", ElemType::U32, &[u64::from(GROUPS) * 64]);
     let p = b.pipeline(
         "@group(0) @binding(0) var<storage, read> x: array<u32>;
          @group(0) @binding(1) var<storage, read_write> y: array<u32>;
-         @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {
-             var v = i;
+         @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+             var v = id.x;
              for (var k = 0u; k < x[0]; k++) { v = v * 1664525u + 1013904223u; }
-             y[i] = v;
+             y[id.x] = v;
          }",
         64,
         &[READ, WRITE],
     );
     let binds = [b.whole(x), b.whole(y)];
-    b.dispatch(p, [1, 1, 1], &binds, "spin");
+    b.dispatch(p, [GROUPS, 1, 1], &binds, "spin");
     let mut session = session(&device, &b.bundle());
-    session.set_input("x", &[40_000_000u32][..]).unwrap();
+    session.set_input("x", &[ROUNDS][..]).unwrap();
     session.set_timeout(Duration::from_micros(10));
     session.submit().unwrap();
     let e = session.wait().unwrap_err();
@@ -170,9 +173,10 @@ fn timeouts_are_reported_and_can_be_waited_out() {
     assert_eq!(session.submit().unwrap_err().kind(), RuntimeErrorKind::Timeout);
     session.set_timeout(Duration::from_secs(120));
     session.wait().unwrap();
-    let lane1 =
-        (0..40_000_000u32).fold(1u32, |v, _| v.wrapping_mul(1664525).wrapping_add(1013904223));
-    assert_eq!(session.output("y").unwrap().to_i64().unwrap()[1], i64::from(lane1));
+    let last = GROUPS * 64 - 1;
+    let expected = (0..ROUNDS).fold(last, |v, _| v.wrapping_mul(1664525).wrapping_add(1013904223));
+    let y = session.output("y").unwrap().to_i64().unwrap();
+    assert_eq!(y[last as usize], i64::from(expected));
     assert_clean(&device);
 }
 

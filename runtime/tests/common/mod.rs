@@ -145,13 +145,13 @@ pub fn saxpy(n: u64, scale: f32, weights: &[f32]) -> Bundle {
         "@group(0) @binding(0) var<storage, read> x: array<f32>;
          @group(0) @binding(1) var<storage, read> w: array<f32>;
          @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-         @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
+         @compute @workgroup_size(128) fn main(@builtin(global_invocation_id) id: vec3<u32>) {{
              if (id.x < {n}u) {{ y[id.x] = {scale:?} * x[id.x] + w[id.x]; }}
          }}"
     );
-    let p = b.pipeline(&wgsl, 64, &[READ, READ, WRITE]);
+    let p = b.pipeline(&wgsl, 128, &[READ, READ, WRITE]);
     let binds = [b.whole(x), b.whole(w), b.whole(y)];
-    b.dispatch(p, [n.div_ceil(64) as u32, 1, 1], &binds, "saxpy");
+    b.dispatch(p, [n.div_ceil(128) as u32, 1, 1], &binds, "saxpy");
     b.bundle()
 }
 

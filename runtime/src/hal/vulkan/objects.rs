@@ -54,7 +54,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Puts images into GENERAL layout, clears state and inputs, and uploads the weights.
+    /// Gives images their layouts, clears state and inputs, and uploads the weights.
     pub fn fill(&self, device: &VulkanDevice, plan: &Plan, weights: &[u8]) -> Result<()> {
         // Objects that the host sees are written in place and need no staging.
         let staged = plan
@@ -67,8 +67,17 @@ impl Objects {
         let mut stager = Stager::new(device, staged.min(HALF_BYTES).max(widest))?;
         let commands = stager.commands()?;
         let poison = std::env::var_os("DRIFT_POISON").is_some_and(|v| v == "1");
-        // SAFETY: recording commands on live objects that nothing else uses yet.
-        unsafe { self.record_initial(device, plan, commands, poison) };
+        let (undefined, filling) =
+            (vk::ImageLayout::UNDEFINED, vk::ImageLayout::TRANSFER_DST_OPTIMAL);
+        self.transition(device, plan, commands, |_| Some((undefined, filling)));
+        for (gpu, object) in self.list.iter().zip(&plan.objects) {
+            match object.role {
+                ObjectRole::State | ObjectRole::Input => clear(device, commands, gpu, 0),
+                // NaN everywhere: a plan that reads what it never wrote becomes visible.
+                ObjectRole::Arena if poison => clear(device, commands, gpu, u32::MAX),
+                ObjectRole::Arena | ObjectRole::Output | ObjectRole::Weights => {}
+            }
+        }
         for upload in &plan.uploads {
             let data = &weights[upload.weights_offset as usize..][..upload.bytes as usize];
             let gpu = &self[upload.object];
@@ -87,6 +96,8 @@ impl Objects {
                 }
             }
         }
+        let commands = stager.commands()?;
+        self.transition(device, plan, commands, |role| Some((filling, image_layout(role))));
         stager.finish()
     }
 
@@ -94,59 +105,58 @@ impl Objects {
     pub fn clear_state(&self, device: &VulkanDevice, plan: &Plan) -> Result<()> {
         let mut stager = Stager::new(device, 0)?;
         let commands = stager.commands()?;
+        let is_state = |role| role == ObjectRole::State;
+        let (normal, filling) =
+            (image_layout(ObjectRole::State), vk::ImageLayout::TRANSFER_DST_OPTIMAL);
+        self.transition(device, plan, commands, |role| is_state(role).then_some((normal, filling)));
         for (gpu, object) in self.list.iter().zip(&plan.objects) {
-            if object.role == ObjectRole::State {
-                // SAFETY: recording on a live object; the caller has waited for its last use.
-                unsafe { clear(device, commands, gpu, 0) };
+            if is_state(object.role) {
+                clear(device, commands, gpu, 0);
             }
         }
+        self.transition(device, plan, commands, |role| is_state(role).then_some((filling, normal)));
         stager.finish()
     }
 
-    /// # Safety
-    /// `commands` is recording, and no other commands use the objects.
-    unsafe fn record_initial(
+    /// Records layout changes of images by role, with transfers before and everything after.
+    fn transition(
         &self,
         device: &VulkanDevice,
         plan: &Plan,
         commands: vk::CommandBuffer,
-        poison: bool,
+        layouts: impl Fn(ObjectRole) -> Option<(vk::ImageLayout, vk::ImageLayout)>,
     ) {
-        let transitions: Vec<vk::ImageMemoryBarrier<'_>> = self
-            .list
-            .iter()
-            .filter(|o| o.image != vk::Image::null())
-            .map(|o| {
-                vk::ImageMemoryBarrier::default()
-                    .dst_access_mask(vk::AccessFlags::TRANSFER_WRITE)
-                    .new_layout(vk::ImageLayout::GENERAL)
+        let mut barriers = Vec::new();
+        for (gpu, object) in self.list.iter().zip(&plan.objects) {
+            if gpu.image != vk::Image::null()
+                && let Some((from, to)) = layouts(object.role)
+            {
+                let barrier = vk::ImageMemoryBarrier::default()
+                    .src_access_mask(vk::AccessFlags::MEMORY_WRITE)
+                    .dst_access_mask(vk::AccessFlags::MEMORY_READ | vk::AccessFlags::MEMORY_WRITE)
+                    .old_layout(from)
+                    .new_layout(to)
                     .src_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
                     .dst_queue_family_index(vk::QUEUE_FAMILY_IGNORED)
-                    .image(o.image)
-                    .subresource_range(whole_image())
-            })
-            .collect();
-        // SAFETY: the caller's promise.
+                    .image(gpu.image)
+                    .subresource_range(whole_image());
+                barriers.push(barrier);
+            }
+        }
+        if barriers.is_empty() {
+            return;
+        }
+        // SAFETY: the caller's commands are recording; the images are alive.
         unsafe {
-            if !transitions.is_empty() {
-                device.raw.cmd_pipeline_barrier(
-                    commands,
-                    vk::PipelineStageFlags::TOP_OF_PIPE,
-                    vk::PipelineStageFlags::TRANSFER,
-                    vk::DependencyFlags::empty(),
-                    &[],
-                    &[],
-                    &transitions,
-                );
-            }
-            for (gpu, object) in self.list.iter().zip(&plan.objects) {
-                match object.role {
-                    ObjectRole::State | ObjectRole::Input => clear(device, commands, gpu, 0),
-                    // NaN everywhere: a plan that reads what it never wrote becomes visible.
-                    ObjectRole::Arena if poison => clear(device, commands, gpu, u32::MAX),
-                    ObjectRole::Arena | ObjectRole::Output | ObjectRole::Weights => {}
-                }
-            }
+            device.raw.cmd_pipeline_barrier(
+                commands,
+                vk::PipelineStageFlags::ALL_COMMANDS,
+                vk::PipelineStageFlags::ALL_COMMANDS,
+                vk::DependencyFlags::empty(),
+                &[],
+                &[],
+                &barriers,
+            );
         }
     }
 
@@ -184,24 +194,24 @@ fn whole_image() -> vk::ImageSubresourceRange {
     }
 }
 
-/// Fills an object with one 32-bit pattern.
-///
-/// # Safety
-/// `commands` is recording, the object is alive, images are in GENERAL layout.
-unsafe fn clear(device: &VulkanDevice, commands: vk::CommandBuffer, gpu: &GpuObject, word: u32) {
-    // SAFETY: the caller's promise; buffers are whole words.
+/// The layout in which shaders see an image.
+pub(crate) fn image_layout(role: ObjectRole) -> vk::ImageLayout {
+    match role {
+        ObjectRole::Weights => vk::ImageLayout::SHADER_READ_ONLY_OPTIMAL,
+        _ => vk::ImageLayout::GENERAL,
+    }
+}
+
+/// Records filling an object with one 32-bit pattern; images are in TRANSFER_DST_OPTIMAL.
+fn clear(device: &VulkanDevice, commands: vk::CommandBuffer, gpu: &GpuObject, word: u32) {
+    // SAFETY: the caller's commands are recording, the object is alive; buffers are whole words.
     unsafe {
         if gpu.image == vk::Image::null() {
             device.raw.cmd_fill_buffer(commands, gpu.buffer, 0, vk::WHOLE_SIZE, word);
         } else {
             let color = vk::ClearColorValue { float32: [f32::from_bits(word); 4] };
-            device.raw.cmd_clear_color_image(
-                commands,
-                gpu.image,
-                vk::ImageLayout::GENERAL,
-                &color,
-                &[whole_image()],
-            );
+            let layout = vk::ImageLayout::TRANSFER_DST_OPTIMAL;
+            device.raw.cmd_clear_color_image(commands, gpu.image, layout, &color, &[whole_image()]);
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Shader modules, layouts, pipelines (created on all cores) and descriptor sets.
 
-use super::{VulkanDevice, cache, error::VkResultExt, instance::lock, objects::Objects};
+use super::{
+    VulkanDevice, cache,
+    error::VkResultExt,
+    instance::lock,
+    objects::{Objects, image_layout},
+};
 use crate::{error::Result, hal::LoadRequest};
 use ash::vk;
 use drift_bundle::plan::{Bind, BindingKind, Pipeline, Plan, Step};
@@ -264,7 +269,7 @@ impl Pipelines {
             // SAFETY: the pool was sized for all sets; this session alone uses it.
             *slot = unsafe { device.raw.allocate_descriptor_sets(&info) }
                 .check("vkAllocateDescriptorSets")?[0];
-            write_set(device, *slot, &pipeline.bindings, binds, objects);
+            write_set(device, *slot, plan, &pipeline.bindings, binds, objects);
         }
         Ok(())
     }
@@ -302,6 +307,7 @@ fn set_key(pipeline: &Pipeline, binds: &[Bind]) -> SetKey {
 fn write_set(
     device: &VulkanDevice,
     set: vk::DescriptorSet,
+    plan: &Plan,
     kinds: &[BindingKind],
     binds: &[Bind],
     objects: &Objects,
@@ -325,7 +331,7 @@ fn write_set(
                 image = [vk::DescriptorImageInfo {
                     sampler: vk::Sampler::null(),
                     image_view: objects[*object].view,
-                    image_layout: vk::ImageLayout::GENERAL,
+                    image_layout: image_layout(plan.objects[*object as usize].role),
                 }];
                 write.image_info(&image)
             }

@@ -288,3 +288,60 @@ impl Drop for VulkanProgram {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::RuntimeErrorKind, hal::Hal, session::DriverCache};
+    use drift_bundle::{BundleWriter, Meta, ShaderSet, caps::*, plan::*};
+
+    /// One buffer, cleared at the start and given as the only output.
+    fn state_bundle() -> Bundle {
+        let io = Io {
+            name: "y".into(),
+            elem: ElemType::F32,
+            device_elem: ElemType::F32,
+            shape: vec![2],
+            object: 0,
+            offset: 0,
+        };
+        let object = Object { role: ObjectRole::State, kind: ObjectKind::Buffer { bytes: 8 } };
+        let entry =
+            EntryPoint { name: "main".into(), inputs: vec![], outputs: vec![io], steps: vec![] };
+        let plan = Plan { objects: vec![object], entry_points: vec![entry], ..Plan::default() };
+        let mut writer = BundleWriter::new(Meta::new("state", "test", "0"));
+        let requirements = Requirements::new(Api::Vulkan, Dialect::SpirV, "test");
+        writer.add_variant(requirements, plan, ShaderSet::new());
+        Bundle::from_vec(writer.to_vec(&[]).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_lost_device_stays_lost_and_cleans_up() {
+        let Ok(device) = VulkanDevice::open(0) else {
+            println!("skipped: no Vulkan device");
+            return;
+        };
+        let bundle = state_bundle();
+        let request = LoadRequest { bundle: &bundle, variant: 0, cache: &DriverCache::Off };
+        let mut program = device.load(&request).unwrap();
+        program.submit(0).unwrap();
+        program.wait().unwrap();
+        assert_eq!(program.output(0, 0), [0; 8]);
+        program.simulate_loss();
+        for e in [
+            program.submit(0).unwrap_err(),
+            program
+                .profile(0)
+                .map(|rows| assert!(rows.is_empty()))
+                .and(program.submit(0))
+                .unwrap_err(),
+        ] {
+            assert_eq!(e.kind(), RuntimeErrorKind::DeviceLost, "{e}");
+        }
+        program.wait().unwrap();
+        drop(program);
+        // Another session on a fresh device is not affected.
+        let again = VulkanDevice::open(0).unwrap();
+        again.load(&request).unwrap().submit(0).unwrap();
+    }
+}

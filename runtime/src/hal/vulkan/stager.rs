@@ -40,7 +40,7 @@ struct Half {
 impl Stager {
     /// A ring with halves of at most `half_bytes` (rounded up to 64 KiB).
     pub fn new(device: &VulkanDevice, half_bytes: u64) -> Result<Stager> {
-        let half_bytes = half_bytes.next_multiple_of(64 << 10);
+        let half_bytes = half_bytes.max(1).next_multiple_of(64 << 10);
         let mut s = Stager {
             device: device.clone(),
             pool: vk::CommandPool::null(),
@@ -105,7 +105,7 @@ impl Stager {
         Ok(())
     }
 
-    /// Copies tightly packed texels into a whole image in GENERAL layout, as many rows at a time as
+    /// Copies tightly packed texels into a whole image in TRANSFER_DST_OPTIMAL layout, as many rows at a time as
     /// fit. `layers`: depth is array layers rather than z.
     pub fn image(
         &mut self,
@@ -137,13 +137,13 @@ impl Stager {
                     })
                     .image_offset(vk::Offset3D { x: 0, y: y as i32, z: plane as i32 })
                     .image_extent(vk::Extent3D { width, height: rows, depth: 1 });
-                // SAFETY: recording; the image is alive, in GENERAL layout and has this extent.
+                // SAFETY: recording; the image is alive, in this layout and has this extent.
                 unsafe {
                     self.device.raw.cmd_copy_buffer_to_image(
                         commands,
                         self.buffer,
                         dst,
-                        vk::ImageLayout::GENERAL,
+                        vk::ImageLayout::TRANSFER_DST_OPTIMAL,
                         &[region],
                     );
                 }
