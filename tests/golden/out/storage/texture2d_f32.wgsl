@@ -1,0 +1,13 @@
+@group(0) @binding(0) 
+var x: texture_2d<f32>;
+@group(0) @binding(1) 
+var y: texture_storage_2d<rgba32float,write>;
+
+@compute @workgroup_size(8, 8, 1) 
+fn kernel_main(@builtin(global_invocation_id) global_id: vec3<u32>) {
+    if ((global_id.x < 7u) && (global_id.y < 5u)) {
+        let _e12 = ((global_id.z * 5u) + global_id.y);
+        let _e15 = textureLoad(x, vec2<u32>(global_id.x, _e12), 0i);
+        textureStore(y, vec2<u32>(global_id.x, _e12), max(((_e15 * vec4(2f)) + vec4(1f)), vec4(0f)));
+    }
+}
