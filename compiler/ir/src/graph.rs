@@ -57,7 +57,8 @@ pub struct Node {
     pub attrs: Attrs,
     /// `None` = an omitted optional operand.
     pub operands: Vec<Option<Operand>>,
-    /// Index of the first operand that belongs to the epilogue only.
+    /// Index of the first operand that belongs to the epilogue only (0 in a `pointwise` node, whose
+    /// body is all it computes).
     pub epilogue_operands: usize,
     pub epilogue: Body,
     /// Coordinate change on the store: the node's own result, seen through this view, is the result
@@ -114,6 +115,11 @@ impl Graph {
 
     pub fn value_count(&self) -> usize {
         self.values.len()
+    }
+
+    /// The id that the next `add_node` gives.
+    pub fn next_node_id(&self) -> NodeId {
+        NodeId(self.nodes.len() as u32)
     }
 
     /// Live nodes in insertion order (see `topo_order` for an execution order).

@@ -534,7 +534,7 @@ impl<'a> Parser<'a> {
         let node = graph.node_mut(id);
         node.epilogue = body;
         node.store_view = store_view;
-        node.epilogue_operands = split.unwrap_or(node.operands.len());
+        node.epilogue_operands = if pointwise { 0 } else { split.unwrap_or(node.operands.len()) };
         for (name, value) in names.iter().zip(node.results.clone()) {
             self.define(name, value)?;
         }

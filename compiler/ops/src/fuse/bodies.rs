@@ -21,10 +21,13 @@ impl BodyBuilder {
     pub fn operand(&mut self, operand: Operand) -> Arg {
         let operand = Some(operand);
         let found = self.operands[self.first..].iter().position(|o| *o == operand);
-        Arg::Operand(self.first + found.unwrap_or_else(|| {
-            self.operands.push(operand);
-            self.operands.len() - 1 - self.first
-        }))
+        Arg::Operand(
+            self.first
+                + found.unwrap_or_else(|| {
+                    self.operands.push(operand);
+                    self.operands.len() - 1 - self.first
+                }),
+        )
     }
 
     pub fn step(&mut self, op: PointwiseOp, args: Vec<Arg>, dtype: DType) -> Arg {
@@ -77,8 +80,11 @@ pub fn prune(
         }
     }
     let renumber = |live: &[bool]| {
-        let mut next = 0;
-        live.iter().map(|l| std::mem::replace(&mut next, next + usize::from(*l))).collect()
+        let count = |n: &mut usize, l: &bool| {
+            *n += usize::from(*l);
+            Some(*n - usize::from(*l))
+        };
+        live.iter().scan(0, count).collect()
     };
     let (steps_at, operands_at): (Vec<usize>, Vec<usize>) =
         (renumber(&live_steps), renumber(&live_operands));

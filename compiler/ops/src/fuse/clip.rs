@@ -27,9 +27,7 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
         }
         Some(replace_step(f.body, i, |b, map| match relu {
             true => b.step(P::Relu, vec![map(x)], step.dtype),
-            false => {
-                b.step(P::Clip, vec![map(x), Arg::Const(lo), Arg::Const(hi)], step.dtype)
-            }
+            false => b.step(P::Clip, vec![map(x), Arg::Const(lo), Arg::Const(hi)], step.dtype),
         }))
     })
 }

@@ -1,9 +1,9 @@
 //! Reading bodies as formulas: products, polynomials, clamps. The activation rules are written with
 //! these, so that the order in which an exporter multiplies or adds does not matter.
 
-use super::bodies::{BodyBuilder, first_body_operand, with_body};
+use super::bodies::{BodyBuilder, with_body};
 use super::rewrite::{Ctx, Patch};
-use drift_ir::{Arg, Body, DType, Node, NodeId, PointwiseOp as P, Step};
+use drift_ir::{Arg, Body, DType, NodeId, PointwiseOp as P, Step};
 
 /// Relative tolerance for the constants of formulas: exporters print them in f32 and f16.
 const TOLERANCE: f64 = 1e-3;
@@ -128,7 +128,9 @@ impl<'b> Formula<'b> {
             P::Identity => of(0),
             P::Add => Some(sum(of(0)?, of(1)?)),
             P::Sub => Some(sum(of(0)?, scaled(of(1)?, -1.0))),
-            P::Div => Some(scaled(of(0)?, 1.0 / self.constant(step.args[1]).filter(|c| *c != 0.0)?)),
+            P::Div => {
+                Some(scaled(of(0)?, 1.0 / self.constant(step.args[1]).filter(|c| *c != 0.0)?))
+            }
             P::Mul => times(of(0)?, of(1)?),
             P::Pow => {
                 let base = of(0)?;
@@ -373,9 +375,4 @@ pub fn on_product(
         }
         None
     })
-}
-
-/// Whether operand `i` of the node is one that its body reads.
-pub fn is_body_operand(node: &Node, i: usize) -> bool {
-    i >= first_body_operand(node)
 }

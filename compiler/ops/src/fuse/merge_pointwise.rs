@@ -34,9 +34,8 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
 pub fn inline_into(ctx: &Ctx, producer: &Node, user: NodeId) -> Option<Node> {
     let reader = ctx.node(user);
     let first = first_body_operand(reader);
-    let reads = |o: &Option<Operand>| {
-        o.as_ref().is_some_and(|o| producer.results.contains(&o.value))
-    };
+    let reads =
+        |o: &Option<Operand>| o.as_ref().is_some_and(|o| producer.results.contains(&o.value));
     if reader.operands[..first].iter().any(reads) || reader.epilogue.results.is_empty() {
         return None;
     }

@@ -10,6 +10,7 @@
 //! views live in operands and stores.
 
 mod bodies;
+mod elements;
 mod formulas;
 mod rewrite;
 pub mod view_algebra;
@@ -31,18 +32,23 @@ mod fold_pad;
 mod fold_scale;
 mod gelu;
 mod gelu_tanh;
+mod group_norm;
 mod hard_sigmoid;
 mod hard_swish;
+mod layer_norm;
 mod leaky_relu;
 mod merge_pointwise;
 mod mish;
+mod norm_affine;
 mod prelu;
 mod quick_gelu;
 mod remove_identity;
+mod rms_norm;
 mod rsqrt;
 mod sigmoid;
 mod silu;
 mod simplify_body;
+mod softmax;
 mod softplus;
 mod store_view;
 
@@ -84,16 +90,23 @@ pub static RULES: &[Rule] = &[
     remove_identity::RULE,
     fold_constants::RULE,
     cse::RULE,
+    layer_norm::RULE,
+    rms_norm::RULE,
+    softmax::RULE,
+    group_norm::RULE,
+    norm_affine::RULE,
     fold_batch_norm::RULE,
     fold_pad::RULE,
     fold_scale::RULE,
     fold_bias::RULE,
     fold_input_scale::RULE,
     batch_norm_to_pointwise::RULE,
+    simplify_body::RULE,
     // fuse
+    store_view::RULE,
     absorb_view::RULE,
     merge_pointwise::RULE,
-    simplify_body::RULE,
+    Rule { stage: Stage::Fuse, ..simplify_body::RULE },
     softplus::RULE,
     sigmoid::RULE,
     silu::RULE,
@@ -108,7 +121,6 @@ pub static RULES: &[Rule] = &[
     clip::RULE,
     rsqrt::RULE,
     epilogue::RULE,
-    store_view::RULE,
     duplicate_cheap::RULE,
     // finish
     copy_view::RULE,
@@ -171,10 +183,7 @@ impl std::error::Error for FuseError {
 }
 
 /// Clean-up and folding: [`Stage::Canonicalize`].
-pub fn canonicalize(
-    graph: Graph,
-    options: &FuseOptions,
-) -> Result<(Graph, FuseReport), FuseError> {
+pub fn canonicalize(graph: Graph, options: &FuseOptions) -> Result<(Graph, FuseReport), FuseError> {
     run(graph, options, &[Stage::Canonicalize])
 }
 

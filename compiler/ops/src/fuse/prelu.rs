@@ -44,9 +44,7 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
             let (c, rest) = product.take(|a| negative_part(f, a, x))?;
             let constant = rest.constant * c * sign;
             Some(replace_step(f.body, i, |b, map| match rest.factors.split_first() {
-                None => {
-                    b.step(P::LeakyRelu, vec![map(x), Arg::Const(constant)], step.dtype)
-                }
+                None => b.step(P::LeakyRelu, vec![map(x), Arg::Const(constant)], step.dtype),
                 Some((first, others)) => {
                     let others = Product { constant: 1.0, factors: others.to_vec() };
                     let slope = emit_product(b, map(*first), &others, constant, step.dtype, map);

@@ -68,6 +68,7 @@ enum Edit {
     /// New content of a node; its results stay.
     Set(NodeId, Box<Node>),
     Replace(ValueId, ValueId),
+    Remove(NodeId),
 }
 
 /// Edits that one application of a rule makes.
@@ -128,6 +129,13 @@ impl Patch {
     #[must_use]
     pub fn replace(mut self, from: ValueId, to: ValueId) -> Patch {
         self.edits.push(Edit::Replace(from, to));
+        self
+    }
+
+    /// Removes a node that nothing reads.
+    #[must_use]
+    pub fn remove(mut self, id: NodeId) -> Patch {
+        self.edits.push(Edit::Remove(id));
         self
     }
 }
@@ -221,13 +229,8 @@ impl Rewriter {
                     self.grow();
                 }
                 Edit::Node(node, types) => {
-                    let id = self.graph.add_node(
-                        node.op,
-                        node.attrs,
-                        node.operands,
-                        types,
-                        node.path,
-                    );
+                    let id =
+                        self.graph.add_node(node.op, node.attrs, node.operands, types, node.path);
                     self.grow();
                     self.link(id);
                 }
@@ -239,6 +242,7 @@ impl Rewriter {
                     *old = *node;
                     self.link(id);
                 }
+                Edit::Remove(id) => suspects.push(id),
                 Edit::Replace(from, to) => {
                     for user in std::mem::take(&mut self.users[from.0 as usize]) {
                         for o in self.graph.node_mut(user).operands.iter_mut().flatten() {

@@ -5,12 +5,8 @@ use super::rewrite::{Ctx, Patch};
 use super::{Rule, Stage};
 use drift_ir::{Arg, NodeId, PointwiseOp as P};
 
-pub const RULE: Rule = Rule {
-    name: "rsqrt",
-    description: "1 / sqrt(x) is rsqrt(x)",
-    stage: Stage::Fuse,
-    apply,
-};
+pub const RULE: Rule =
+    Rule { name: "rsqrt", description: "1 / sqrt(x) is rsqrt(x)", stage: Stage::Fuse, apply };
 
 fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     on_body(ctx, id, |f, i, step| {

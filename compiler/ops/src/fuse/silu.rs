@@ -5,12 +5,8 @@ use super::rewrite::{Ctx, Patch};
 use super::{Rule, Stage};
 use drift_ir::{NodeId, PointwiseOp as P};
 
-pub const RULE: Rule = Rule {
-    name: "silu",
-    description: "x * sigmoid(x) is silu(x)",
-    stage: Stage::Fuse,
-    apply,
-};
+pub const RULE: Rule =
+    Rule { name: "silu", description: "x * sigmoid(x) is silu(x)", stage: Stage::Fuse, apply };
 
 fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     on_product(ctx, id, P::Silu, &[P::Sigmoid], |f, factor, x| {

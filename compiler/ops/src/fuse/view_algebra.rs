@@ -81,7 +81,7 @@ fn plain(step: ViewStep, from: &Shape, to: &Shape) -> Option<ViewStep> {
 }
 
 /// `a` then `b` as one step, where there is one.
-fn join(a: &ViewStep, b: &ViewStep, from: &Shape) -> Option<ViewStep> {
+fn join(a: &ViewStep, b: &ViewStep) -> Option<ViewStep> {
     match (a, b) {
         (ViewStep::Reshape { .. }, ViewStep::Reshape { .. }) => Some(b.clone()),
         (ViewStep::Broadcast { .. }, ViewStep::Broadcast { .. }) => Some(b.clone()),
@@ -92,9 +92,8 @@ fn join(a: &ViewStep, b: &ViewStep, from: &Shape) -> Option<ViewStep> {
             ViewStep::Slice { starts: s, steps: t, .. },
             ViewStep::Slice { starts: s2, sizes, steps: t2 },
         ) => {
-            let start = |i: usize| {
-                usize::try_from(s[i] as i64 + t[i].checked_mul(s2[i] as i64)?).ok()
-            };
+            let start =
+                |i: usize| usize::try_from(s[i] as i64 + t[i].checked_mul(s2[i] as i64)?).ok();
             Some(ViewStep::Slice {
                 starts: (0..s.len()).map(start).collect::<Option<_>>()?,
                 sizes: sizes.clone(),
@@ -118,7 +117,7 @@ pub fn simplify(view: &View, source: &Shape) -> View {
         let mut from = shape.clone();
         while let (Some(b), Some(a)) = (&next, steps.last()) {
             let start = &before[before.len() - 1];
-            let Some(joined) = join(a, b, start) else { break };
+            let Some(joined) = join(a, b) else { break };
             from = start.clone();
             steps.pop();
             before.pop();
@@ -186,7 +185,13 @@ mod tests {
             (vec![reshape(&[6, 4]), reshape(&[2, 3, 4])], 0),
             (vec![transpose(&[1, 2, 0]), transpose(&[2, 0, 1])], 0),
             (vec![reshape(&[2, 3, 1, 4]), transpose(&[0, 2, 1, 3]), reshape(&[2, 3, 4])], 0),
-            (vec![slice(&[1, 2, 0], &[1, 3, 2], &[1, -1, 2]), slice(&[0, 1, 1], &[1, 2, 1], &[1, 1, 1])], 1),
+            (
+                vec![
+                    slice(&[1, 2, 0], &[1, 3, 2], &[1, -1, 2]),
+                    slice(&[0, 1, 1], &[1, 2, 1], &[1, 1, 1]),
+                ],
+                1,
+            ),
             (vec![reshape(&[24]), transpose(&[0]), reshape(&[4, 6]), transpose(&[1, 0])], 2),
             (vec![slice(&[0, 0, 0], &[2, 3, 4], &[1, 1, 1])], 0),
             (vec![ViewStep::Broadcast { shape: [1, 2, 3, 4].into() }], 1),
@@ -201,11 +206,14 @@ mod tests {
     #[test]
     fn invert_undoes() {
         let source = Shape::from([2, 3, 4]);
-        let view = View { steps: vec![transpose(&[1, 2, 0]), reshape(&[6, 4]), transpose(&[1, 0])] };
+        let view =
+            View { steps: vec![transpose(&[1, 2, 0]), reshape(&[6, 4]), transpose(&[1, 0])] };
         let back = invert(&view, &source).unwrap();
         let both = View { steps: view.steps.iter().chain(&back.steps).cloned().collect() };
         same(&both, &View::identity(), &source);
         assert!(simplify(&both, &source).is_identity());
-        assert!(invert(&View { steps: vec![slice(&[0], &[1], &[1])] }, &Shape::from([2])).is_none());
+        assert!(
+            invert(&View { steps: vec![slice(&[0], &[1], &[1])] }, &Shape::from([2])).is_none()
+        );
     }
 }

@@ -1,0 +1,93 @@
+//! Constant padding before a convolution or pooling goes into its own pads.
+//!
+//! Convolution pads with zero. Average pooling does when it counts its pads. Max pooling pads with
+//! minus infinity, so zero padding fits only in front of what cannot be negative.
+
+use super::rewrite::{Ctx, Patch};
+use super::{Rule, Stage};
+use drift_ir::{Arg, Attrs, Node, NodeId, PointwiseOp as P, ValueId};
+
+pub const RULE: Rule = Rule {
+    name: "fold_pad",
+    description: "constant padding goes into the pads of the convolution or pooling after it",
+    stage: Stage::Canonicalize,
+    apply,
+};
+
+fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
+    let node = ctx.node(id);
+    if !matches!(node.op, "conv" | "pool") {
+        return None;
+    }
+    let input = node.operands[0].as_ref().filter(|o| o.view.is_identity())?;
+    let (_, pad) = ctx.producer(input.value)?;
+    let plain = pad.op == "pad" && pad.epilogue.results.is_empty() && pad.store_view.is_identity();
+    if !plain || pad.attrs.str("mode") != Some("constant") {
+        return None;
+    }
+    let source = pad.operands[0].clone()?;
+    let extra = pad.attrs.usizes("pads")?;
+    let rank = ctx.shape(input.value).rank();
+    let (begin, end) = extra.split_at_checked(rank)?;
+    if begin[..2].iter().chain(end.get(..2)?).any(|p| *p != 0) {
+        return None;
+    }
+    let value = pad.attrs.float("value", 0.0);
+    let attrs = match node.op {
+        "conv" => (value == 0.0).then(|| node.attrs.clone())?,
+        _ => pool_attrs(ctx, node, source.value, value)?,
+    };
+    let old = attrs.usizes("pads")?;
+    let added: Vec<usize> = begin[2..].iter().chain(&end[2..]).copied().collect();
+    if old.len() != added.len() {
+        return None;
+    }
+    let pads: Vec<usize> = old.iter().zip(&added).map(|(a, b)| a + b).collect();
+    if node.op == "pool" {
+        // a window of pads alone has no maximum and no mean
+        let (kernel, dilation) = (attrs.usizes("kernel")?, attrs.usizes("dilations")?);
+        let n = kernel.len();
+        if (0..2 * n).any(|i| pads[i] >= dilation[i % n] * (kernel[i % n].max(1) - 1) + 1) {
+            return None;
+        }
+    }
+    let mut folded = Node { attrs: attrs.with("pads", pads), ..node.clone() };
+    folded.operands[0] = Some(source);
+    Some(Patch::new(ctx).set_node(id, folded))
+}
+
+/// Attributes of a pooling whose input was padded with `value`, but for the pads themselves.
+fn pool_attrs(ctx: &Ctx, node: &Node, source: ValueId, value: f64) -> Option<Attrs> {
+    let attrs = &node.attrs;
+    // with ceil_mode the last window depends on which part of the input is padding
+    if attrs.int("ceil_mode", 0) != 0 {
+        return None;
+    }
+    let unpadded = attrs.ints("pads")?.iter().all(|p| *p == 0);
+    match attrs.str("kind")? {
+        "max" => {
+            let lowest = value == f64::NEG_INFINITY || value <= f64::from(f32::MIN);
+            let zero = value == 0.0 && is_non_negative(ctx, source);
+            (lowest || zero).then(|| attrs.clone())
+        }
+        "average" if value == 0.0 => {
+            let counted = attrs.int("count_include_pad", 0) != 0;
+            (counted || unpadded).then(|| attrs.clone().with("count_include_pad", 1i64))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a value is the result of an element-wise step that gives no negative number.
+fn is_non_negative(ctx: &Ctx, v: ValueId) -> bool {
+    let Some((_, node)) = ctx.producer(v) else { return false };
+    let Some(Arg::Step(last)) = node.epilogue.results.first() else { return false };
+    node.op == "pointwise" && node.results.len() == 1 && {
+        let step = &node.epilogue.steps[*last];
+        match step.op {
+            P::Relu | P::Sigmoid | P::Abs | P::Exp | P::Softplus | P::HardSigmoid => true,
+            P::Clip => matches!(step.args[1], Arg::Const(lo) if lo >= 0.0),
+            _ => false,
+        }
+    }
+}
