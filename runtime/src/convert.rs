@@ -56,10 +56,8 @@ pub(crate) fn write_input(io: &Io, tensor: &TensorRef<'_>, dst: &mut [u8]) -> Re
         // First into the model's own type (which may be narrower), then into the device's.
         let fits = fits(value, io.elem) && put(value, io.device_elem, out);
         if !fits {
-            let shown = match value {
-                Value::Float(v) => format!("{v}"),
-                Value::Int(v) => format!("{v}"),
-            };
+            // Floats always fit.
+            let Value::Int(shown) = value else { continue };
             let narrow = if self::fits(value, io.elem) { io.device_elem } else { io.elem };
             let message = format!("element {i} is {shown}, which does not fit {narrow:?}");
             return Err(RuntimeError::Input { what: what(), message });

@@ -51,12 +51,13 @@ impl Device {
         Ok(Device { hal: AnyDevice::open(index)? })
     }
 
-    /// Opens the first device whose name contains `filter` (case-insensitive), or the device with
+    /// Opens the first device whose name contains `filter` (in any ASCII case), or the device with
     /// this number.
     pub fn find(filter: &str) -> Result<Device> {
         let devices = Device::list()?;
-        let wanted = filter.to_lowercase();
-        let matches = |d: &&DeviceInfo| d.capabilities.device_name.to_lowercase().contains(&wanted);
+        let wanted = filter.to_ascii_lowercase();
+        let matches =
+            |d: &&DeviceInfo| d.capabilities.device_name.to_ascii_lowercase().contains(&wanted);
         let found = match filter.parse::<usize>() {
             Ok(index) => devices.get(index),
             Err(_) => devices.iter().find(matches),

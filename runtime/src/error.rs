@@ -38,7 +38,7 @@ pub enum RuntimeError {
         path: String,
         source: std::io::Error,
     },
-    Bundle(BundleError),
+    Bundle(Box<BundleError>),
     /// No driver for any API that this build knows, or no device behind it.
     NoDevice {
         reason: String,
@@ -138,6 +138,6 @@ impl std::error::Error for RuntimeError {
 
 impl From<BundleError> for RuntimeError {
     fn from(e: BundleError) -> Self {
-        RuntimeError::Bundle(e)
+        RuntimeError::Bundle(Box::new(e))
     }
 }

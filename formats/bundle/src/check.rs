@@ -6,7 +6,7 @@ use crate::{
     error::{BundleError, ErrorKind},
     plan::*,
 };
-use alloc::{format, string::String};
+use alloc::{boxed::Box, format, string::String};
 
 /// Largest object a plan may declare (1 TiB): leaves head room in every sum of sizes.
 pub const MAX_OBJECT_BYTES: u64 = 1 << 40;
@@ -17,16 +17,23 @@ const MAX_NAMES: usize = 4096;
 /// Most axes of a boundary tensor.
 const MAX_RANK: usize = 16;
 
+/// Boxed, so that results of the many small checks fit in registers.
 struct Problem {
     section: Section,
     path: String,
     message: String,
 }
 
-type Check = Result<(), Problem>;
+type Check = Result<(), Box<Problem>>;
 
 fn fail(path: impl Into<String>, message: impl Into<String>) -> Check {
-    Err(Problem { section: Section::Plan, path: path.into(), message: message.into() })
+    Err(problem(Section::Plan, path.into(), message.into()))
+}
+
+#[cold]
+#[inline(never)]
+fn problem(section: Section, path: String, message: String) -> Box<Problem> {
+    Box::new(Problem { section, path, message })
 }
 
 /// Checks that requirements, plan, shaders and weights of one variant agree: every index and range
@@ -63,22 +70,15 @@ pub fn check_variant(
 }
 
 fn check_requirements(requirements: &Requirements, plan: &Plan) -> Check {
-    let bad = |field: String, message: String| {
-        Err(Problem {
-            section: Section::Requirements,
-            path: format!("requirements.{field}"),
-            message,
-        })
-    };
     if let Some((field, message)) = requirements.uncovered(plan) {
-        return bad(field, message);
+        return Err(problem(Section::Requirements, format!("requirements.{field}"), message));
     }
     Ok(())
 }
 
 fn check_shaders(requirements: &Requirements, shaders: &[&[u8]]) -> Check {
     for (i, blob) in shaders.iter().enumerate() {
-        let problem = match requirements.dialect {
+        let wrong = match requirements.dialect {
             Dialect::SpirV if blob.len() % 4 != 0 || blob.len() < 20 => "not whole SPIR-V words",
             Dialect::SpirV if blob[..4] != 0x0723_0203u32.to_le_bytes() => "no SPIR-V magic number",
             Dialect::SpirV => continue,
@@ -86,11 +86,8 @@ fn check_shaders(requirements: &Requirements, shaders: &[&[u8]]) -> Check {
             _ if core::str::from_utf8(blob).is_err() => "not UTF-8 text",
             _ => continue,
         };
-        return Err(Problem {
-            section: Section::Shaders,
-            path: format!("shaders[{i}]"),
-            message: format!("{problem} ({} bytes)", blob.len()),
-        });
+        let message = format!("{wrong} ({} bytes)", blob.len());
+        return Err(problem(Section::Shaders, format!("shaders[{i}]"), message));
     }
     Ok(())
 }
@@ -146,11 +143,13 @@ impl ObjectKind {
 }
 
 /// The object with this index, or a problem that names it.
-fn object<'p>(plan: &'p Plan, index: u32, at: &dyn Fn() -> String) -> Result<&'p Object, Problem> {
-    plan.objects.get(index as usize).ok_or_else(|| Problem {
-        section: Section::Plan,
-        path: at(),
-        message: format!("object {index}, the plan has {}", plan.objects.len()),
+fn object<'p>(
+    plan: &'p Plan,
+    index: u32,
+    at: &dyn Fn() -> String,
+) -> Result<&'p Object, Box<Problem>> {
+    plan.objects.get(index as usize).ok_or_else(|| {
+        problem(Section::Plan, at(), format!("object {index}, the plan has {}", plan.objects.len()))
     })
 }
 
@@ -284,11 +283,11 @@ fn check_entry_point(
     }
     let alignment = requirements.storage_offset_alignment;
     if !alignment.is_power_of_two() {
-        return Err(Problem {
-            section: Section::Requirements,
-            path: "requirements.storage_offset_alignment".into(),
-            message: format!("{alignment} is not a power of two"),
-        });
+        return Err(problem(
+            Section::Requirements,
+            "requirements.storage_offset_alignment".into(),
+            format!("{alignment} is not a power of two"),
+        ));
     }
     entry.steps.iter().enumerate().try_for_each(|(i, step)| {
         let at = || format!("{path}.steps[{i}]");

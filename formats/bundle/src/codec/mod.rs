@@ -9,13 +9,16 @@
 
 mod vocabulary;
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 /// Most elements reserved before any of them has been decoded.
 const RESERVE_ELEMS: usize = 256;
 
+/// Boxed, so that results of the many small decoders fit in registers.
+pub(crate) type CodecError = Box<Problem>;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CodecError {
+pub(crate) struct Problem {
     /// Field path from the root value, outermost first.
     pub path: String,
     /// Byte offset inside the section.
@@ -23,12 +26,22 @@ pub(crate) struct CodecError {
     pub message: String,
 }
 
-impl CodecError {
+/// Adds a step of the path to an error on its way out.
+trait Within {
+    fn field(self, name: &str) -> Self;
+    fn index(self, i: usize) -> Self;
+}
+
+impl Within for CodecError {
+    #[cold]
+    #[inline(never)]
     fn field(mut self, name: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{name}{dot}{}", self.path);
         self
     }
+    #[cold]
+    #[inline(never)]
     fn index(mut self, i: usize) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("[{i}]{dot}{}", self.path);
@@ -42,8 +55,14 @@ pub(crate) struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
+    #[cold]
+    #[inline(never)]
+    fn fail(&self, message: String) -> CodecError {
+        Box::new(Problem { path: String::new(), offset: self.offset, message })
+    }
+
     fn error(&self, message: impl Into<String>) -> CodecError {
-        CodecError { path: String::new(), offset: self.offset, message: message.into() }
+        self.fail(message.into())
     }
 
     fn remaining(&self) -> usize {

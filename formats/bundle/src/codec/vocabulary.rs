@@ -1,6 +1,6 @@
 //! The encoding of each plan and capability type, as data: field order is the format.
 
-use super::{CodecError, Decoder, Wire};
+use super::{CodecError, Decoder, Wire, Within};
 use crate::{caps::*, meta::Meta, plan::*};
 use alloc::{format, vec::Vec};
 

@@ -136,7 +136,11 @@ pub(crate) fn enumerate(instance: &Instance) -> Result<Vec<Physical>> {
             devices.push(device);
         }
     }
-    devices.sort_by_key(|d| d.info.kind);
+    // Unstable sorting is smaller; the driver's order breaks ties.
+    for (i, device) in devices.iter_mut().enumerate() {
+        device.info.index = i;
+    }
+    devices.sort_unstable_by_key(|d| (d.info.kind, d.info.index));
     for (i, device) in devices.iter_mut().enumerate() {
         device.info.index = i;
     }
