@@ -18,10 +18,12 @@ pub mod data;
 pub mod def;
 pub mod error;
 pub mod eval;
+pub mod fuse;
 pub mod import;
 pub mod lower;
 pub mod ops;
 pub mod pointwise_eval;
+pub mod recurrent;
 pub mod table;
 pub mod window;
 

@@ -14,19 +14,23 @@ ops! {
     reshape transpose slice expand
     split depth_to_space shape
     // element-wise
-    pointwise
+    pointwise bias_gelu
     // constants
-    constant range
+    constant range eye_like window
     // linear algebra
-    matmul gemm conv
+    matmul gemm einsum conv conv_transpose qlinear
     // windows, reductions, normalizations
     pool reduce arg_reduce softmax log_softmax hardmax
     batch_norm layer_norm rms_norm instance_norm group_norm lrn lp_norm
     // data movement
     concat pad gather gather_elements gather_nd scatter_elements scatter_nd
+    reverse_sequence one_hot top_k trilu cumsum non_zero
     // images
+    resize grid_sample affine_grid col2im non_max_suppression
     // recurrent
+    lstm gru rnn
     // quantization
+    quantize_linear dequantize_linear dynamic_quantize_linear matmul_nbits
 }
 
 /// The operator of an IR node.

@@ -56,6 +56,12 @@ impl Grid {
         grid
     }
 
+    /// One element per invocation, in row-major order.
+    pub fn scalar(shape: &Shape) -> Grid {
+        let order = (0..shape.rank()).collect();
+        Grid { shape: shape.clone(), axis: None, order, invocations: shape.elems() as u64 }
+    }
+
     fn extent(&self, axis: usize) -> u64 {
         let d = self.shape[axis] as u64;
         if self.axis == Some(axis) { d.div_ceil(4) } else { d }

@@ -12,7 +12,9 @@ mod steps;
 
 pub mod conv;
 
-pub use args::{ArgRef, KernelArgs, LoweredKernel, Lowering, Out, Placement, Target, Temp};
+pub use args::{
+    ArgRef, KernelArgs, LoweredKernel, Lowering, Out, Placement, Target, Temp, elem_of, scalar_of,
+};
 pub use grid::{Grid, dispatch_1d};
 
 use crate::{OpError, Result};
