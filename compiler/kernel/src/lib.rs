@@ -9,6 +9,7 @@
 
 pub mod builder;
 pub mod compact;
+pub mod interp;
 pub mod ir;
 pub mod simplify;
 pub mod tensor;
