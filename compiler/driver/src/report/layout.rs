@@ -17,6 +17,11 @@ const WAYPOINT_WIDTH: f32 = 14.0;
 const GAP_X: f32 = 16.0;
 const LAYER_HEIGHT: f32 = 66.0;
 const COLUMN_GAP: f32 = 90.0;
+/// Edges between columns run in the gutters, side by side.
+const LANES: usize = 8;
+const LANE_WIDTH: f32 = 7.0;
+/// How far they keep from the nodes above and below.
+const LEAD: f32 = 11.0;
 /// Width over height that columns aim at.
 const ASPECT: f32 = 1.9;
 const MAX_COLUMNS: usize = 48;
@@ -335,32 +340,54 @@ impl Sheet {
         let mut left = 0.0f32;
         let mut height = 0.0f32;
         let mut y = vec![0.0f32; self.rows.len()];
+        // Left edge of each column's cells; the gutter is before it.
+        let mut left_of = Vec::with_capacity(columns.len());
         for column in columns.windows(2) {
+            left_of.push(left + COLUMN_GAP / 2.0);
             let (mut low, mut high) = (f32::MAX, f32::MIN);
             for &cell in self.rows[column[0]..column[1]].iter().flatten() {
                 let half = self.width(cell) / 2.0;
                 low = low.min(self.x[cell] - half);
                 high = high.max(self.x[cell] + half);
             }
-            for layer in column[0]..column[1] {
-                y[layer] = (layer - column[0]) as f32 * LAYER_HEIGHT + LAYER_HEIGHT / 2.0;
-                height = height.max(y[layer] + LAYER_HEIGHT / 2.0);
-                for i in 0..self.rows[layer].len() {
-                    let cell = self.rows[layer][i];
-                    self.x[cell] += left - low + COLUMN_GAP / 2.0;
+            let shift = left - low + COLUMN_GAP / 2.0;
+            for (k, row) in self.rows[column[0]..column[1]].iter().enumerate() {
+                let middle = k as f32 * LAYER_HEIGHT + LAYER_HEIGHT / 2.0;
+                y[column[0] + k] = middle;
+                height = height.max(middle + LAYER_HEIGHT / 2.0);
+                for &cell in row {
+                    self.x[cell] += shift;
                 }
             }
             left += (high - low).max(0.0) + COLUMN_GAP;
         }
         let center = |cell: usize| (self.x[cell], y[self.layer_of[cell]]);
+        let column_of = |cell: usize| columns.partition_point(|&s| s <= self.layer_of[cell]) - 1;
         let half = NODE_HEIGHT / 2.0;
+        let mut crossing = 0usize;
         let paths = edges
             .iter()
             .zip(&self.chains)
             .map(|(&(from, to), chain)| {
-                let mut points: Vec<(f32, f32)> = chain.iter().map(|&cell| center(cell)).collect();
-                if let [first, .., last] = points.as_mut_slice() {
-                    first.1 += half;
+                let mut points = vec![(center(from).0, center(from).1 + half)];
+                for pair in chain.windows(2) {
+                    let (source, target) = (center(pair[0]), center(pair[1]));
+                    let (a, b) = (column_of(pair[0]), column_of(pair[1]));
+                    if a != b {
+                        // Below the row, up the gutter, over the columns between, and down again.
+                        let lane = (crossing % LANES) as f32 * LANE_WIDTH + GAP_X - COLUMN_GAP;
+                        crossing += 1;
+                        let (under, over) = (source.1 + half + LEAD, target.1 - half - LEAD);
+                        let (up, down) = (left_of[a + 1] + lane, left_of[b] + lane);
+                        points.extend([(source.0, under), (up, under)]);
+                        if a + 1 != b {
+                            points.extend([(up, -LEAD), (down, -LEAD)]);
+                        }
+                        points.extend([(down, over), (target.0, over)]);
+                    }
+                    points.push(target);
+                }
+                if let Some(last) = points.last_mut() {
                     last.1 -= half;
                 }
                 EdgePath { from, to, points }

@@ -13,7 +13,7 @@
       else if (k.startsWith('on')) el.addEventListener(k.slice(2), v);
       else el.setAttribute(k, v);
     }
-    for (const kid of kids.flat()) if (kid !== null && kid !== undefined) el.append(kid);
+    for (const kid of kids.flat(Infinity)) if (kid !== null && kid !== undefined) el.append(kid);
     return el;
   };
   const h = (tag, attrs, ...kids) => fill(document.createElement(tag), attrs, kids);
@@ -112,8 +112,9 @@
       let d = `M${e[2]} ${e[3]}`;
       for (let i = 4; i < e.length; i += 2) {
         const [x0, y0, x1, y1] = [e[i - 2], e[i - 1], e[i], e[i + 1]];
-        if (y1 >= y0) { const m = (y0 + y1) / 2; d += `C${x0} ${m} ${x1} ${m} ${x1} ${y1}`; }
-        else { d += `C${x0} ${y0 + 46} ${x1} ${y1 - 46} ${x1} ${y1}`; }
+        // Along the gutters edges are straight; from row to row they bend.
+        if (x0 === x1 || y0 === y1) d += `L${x1} ${y1}`;
+        else { const m = (y0 + y1) / 2; d += `C${x0} ${m} ${x1} ${m} ${x1} ${y1}`; }
       }
       return d;
     };
@@ -153,10 +154,10 @@
       groups[i].classList.add('on');
       near.setAttribute('d', g.edges.filter((e) => e[0] === i || e[1] === i).map(path).join(''));
       const to = (j) => h('button', { type: 'button', class: 'to', onclick: () => choose(j, true) }, h('span', { class: 'dot', style: { '--c': color(g.nodes[j].kind) } }), g.nodes[j].label);
-      pane.append(h('h3', { text: n.label }), h('span', { class: 'chip' }, h('span', { class: 'dot', style: { '--c': color(n.kind) } }), n.op),
+      fill(pane, null, [h('h3', { text: n.label }), h('span', { class: 'chip' }, h('span', { class: 'dot', style: { '--c': color(n.kind) } }), n.op),
         h('dl', null, [['shape', n.shape], ['bytes', n.bytes ? bytes(n.bytes) : ''], ...n.detail].filter(([, v]) => v !== '').map(([k, v]) => [h('dt', { text: k }), h('dd', { text: v })])),
         ins[i].length ? h('h4', { text: `Reads ${ins[i].length}` }) : null, ins[i].slice(0, 40).map(to),
-        outs[i].length ? h('h4', { text: `Read by ${outs[i].length}` }) : null, outs[i].slice(0, 40).map(to));
+        outs[i].length ? h('h4', { text: `Read by ${outs[i].length}` }) : null, outs[i].slice(0, 40).map(to)]);
       if (move) show(i);
     };
     const draw = () => {
@@ -168,7 +169,7 @@
       const w = g.node_width, t = g.node_height;
       groups = g.nodes.map((n, i) => s('g', { class: 'node', transform: `translate(${n.x - w / 2} ${n.y - t / 2})`, style: { '--c': color(n.kind) }, 'data-i': i },
         s('rect', { width: w, height: t, rx: 6 }), s('rect', { class: 'wash', width: w, height: t, rx: 6 }), s('rect', { class: 'stripe', width: 5, height: t, rx: 2 }),
-        s('text', { x: 13, y: 16, text: fitText(n.label, 22) }), s('text', { class: 's', x: 13, y: 30, text: fitText(`${n.op}  ${n.shape}`, 28) })));
+        s('text', { x: 13, y: 16, text: fitText(n.label, 22) }), s('text', { class: 's', x: 13, y: 30, text: fitText(n.label.toLowerCase().startsWith(n.op.toLowerCase()) && n.shape ? n.shape : `${n.op}  ${n.shape}`, 24) })));
       world = s('g', null, s('path', { class: 'links', d: g.edges.map(path).join('') }), near, groups);
       svg = s('svg', { 'aria-hidden': 'true' }, world);
       empty(canvas).append(svg);
@@ -251,6 +252,7 @@
       const W = chart.clientWidth || 900, H = chart.clientHeight || 460, L = 74, Rm = 14, T = 22, B = 30;
       const steps = Math.max(m.steps, ...m.records.map((r) => r.last_step + 1), 1);
       const high = Math.max(m.planned_bytes, m.lower_bound_bytes, 1) * 1.04;
+      chart.classList.toggle('dense', (W - L - Rm) / steps < 7);
       const x = (step) => L + (W - L - Rm) * step / steps;
       const y = (b) => H - B - (H - B - T) * b / high;
       const svg = s('svg', { viewBox: `0 0 ${W} ${H}`, 'aria-hidden': 'true' });
@@ -304,7 +306,7 @@
       const value = columns[by].value;
       const shown = rows.filter((r) => words.every((w) => r.text.includes(w)))
         .sort((a, b) => { const [p, q] = [value(a), value(b)]; const c = typeof p === 'number' ? p - q : String(p).localeCompare(String(q), 'en', { numeric: true }); return (up ? c : -c) || a.order - b.order; });
-      const part = all ? shown : shown.slice(0, 1500);
+      const part = all ? shown : shown.slice(0, 800);
       empty(table.tBodies[0]).append(...part.map((r) => row(r, columns)));
       if (part.length < shown.length) table.tBodies[0].append(h('tr', null, h('td', { colspan: columns.length }, h('button', { type: 'button', text: `Show ${shown.length - part.length} more`, onclick: () => { all = true; draw(); } }))));
       return shown.length;
@@ -395,10 +397,16 @@
       }
       return out;
     };
+    // One color per part of the model: the shortest prefix of the names that tells parts apart.
     const hues = ['matrix', 'element', 'norm', 'reduce', 'move', 'recurrent'];
+    const part = (w, depth) => w.name.split(/[./:]+/).filter(Boolean).slice(0, depth).join('.');
+    let depth = 1;
+    while (depth < 4 && new Set(sorted.map((w) => part(w, depth))).size < 3) depth++;
+    const parts = [...new Set(sorted.map((w) => part(w, depth)))].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+    const hueOf = new Map(parts.map((p, i) => [p, hues[i % hues.length]]));
     const drawMap = () => {
       const box = $('treemap'), top = sorted.slice(0, 400), rest = sorted.slice(400).reduce((n, w) => n + w.bytes, 0);
-      const items = top.map((w, i) => ({ v: w.bytes, w, c: hues[i % hues.length] }));
+      const items = top.map((w) => ({ v: w.bytes, w, c: hueOf.get(part(w, depth)) }));
       if (rest > 0) items.push({ v: rest, w: { name: `${sorted.length - 400} smaller ones`, shape: '', dtype: '', stored_as: '', bytes: rest }, c: 'port' });
       empty(box).append(...squarify(items, { x: 0, y: 0, w: box.clientWidth || 900, h: box.clientHeight || 260 }).map((t) => h('div', {
         style: { left: `${t.x}px`, top: `${t.y}px`, width: `${t.w}px`, height: `${t.h}px`, '--c': color(t.it.c) }, text: t.w > 62 && t.h > 20 ? `${t.it.w.name} ${bytes(t.it.v)}` : '',
