@@ -469,6 +469,40 @@ fn cooperative_matrices() {
 }
 
 #[test]
+fn matrices_in_arrays_of_vectors() {
+    let bindings = vec![
+        buffer("a", Scalar::F16, 4, 128, Access::Read),
+        buffer("c", Scalar::F32, 4, 64, Access::Write),
+    ];
+    let k = kernel("vectors", bindings, |b| {
+        let m = |role, scalar| Matrix { role, scalar, rows: 16, cols: 16 };
+        let tile = b.shared("tile", Scalar::F16, 4, 256 * 2 / 4);
+        let i = b.local_index();
+        tile.store(i, load(b, 0, i, Type::vec(Scalar::F16, 4)));
+        b.barrier();
+        let at = b.subgroup_id() * 256u32;
+        let x = tile.load_matrix(m(MatrixRole::A, Scalar::F16), at, 16u32, true);
+        let w = tile.load_matrix(m(MatrixRole::B, Scalar::F16), 0u32, 16u32, true);
+        let c = b.matrix_mul_add(x, w, b.matrix_zero(m(MatrixRole::C, Scalar::F32)));
+        b.stmt(Stmt::StoreMatrix {
+            value: c.id,
+            to: MatrixPlace::Buffer(BindingId(1)),
+            index: b.u32(0).id,
+            stride: b.u32(16).id,
+            row_major: true,
+        });
+    });
+    let words = spirv(&k);
+    // 16 scalars are 4 vectors
+    let strides: Vec<u32> = instructions(&words, 4457).iter().map(|load| load[4]).collect();
+    for id in strides {
+        let stride = instructions(&words, 43).into_iter().find(|c| c[1] == id).unwrap();
+        assert_eq!(stride[2], 4);
+    }
+    assert!(emit(&k, Dialect::Msl, &DialectOptions::default()).is_err());
+}
+
+#[test]
 fn workgroup_memory_is_visible_under_the_vulkan_memory_model() {
     let words = spirv(&matmul(16, Scalar::F16, Scalar::F32));
     for barrier in instructions(&words, 224) {

@@ -440,6 +440,9 @@ impl Emitter<'_> {
         }
     }
 
+    /// Where a matrix lies. Index and stride count scalars in the IR; a pointer into an array of
+    /// vectors counts vectors, so both are divided there (they are multiples of the width: rows
+    /// begin at whole vectors).
     pub fn matrix_data(
         &mut self,
         place: MatrixPlace,
@@ -447,12 +450,49 @@ impl Emitter<'_> {
         stride: ExprId,
         row_major: bool,
     ) -> Result<CooperativeData, EmitError> {
-        let stride = self.value(stride)?;
-        let pointer = match place {
-            MatrixPlace::Shared(shared) => self.shared_pointer(shared, index)?,
-            MatrixPlace::Buffer(binding) => self.buffer_pointer(binding, index)?,
+        let (base, elem) = match place {
+            MatrixPlace::Shared(SharedId(i)) => {
+                let elem = self.kernel.shared.get(i as usize).map(|s| s.elem);
+                (self.shared.get(i as usize).copied(), elem)
+            }
+            MatrixPlace::Buffer(BindingId(i)) => {
+                let elem = self.kernel.bindings.get(i as usize).and_then(|b| match b.ty {
+                    BindingType::Buffer { elem, .. } => Some(elem),
+                    BindingType::Image { .. } => None,
+                });
+                (self.bindings.get(i as usize).copied(), elem)
+            }
         };
+        let (Some(base), Some(elem)) = (base, elem) else {
+            return Err(self.malformed(format!("a matrix in {place:?}, which is no array")));
+        };
+        if elem.width != 1 && self.dialect == Dialect::Msl {
+            return Err(self.unsupported(
+                format!("matrix access to an array of {elem:?}"),
+                "simdgroup_load takes pointers to scalars; declare the array with width 1",
+            ));
+        }
+        let stride = self.divided(stride, elem.width)?;
+        let index = self.divided(index, elem.width)?;
+        let at = self.scopes.depth();
+        let pointer = self.scopes.evaluate(Expression::Access { base, index }, at);
         Ok(CooperativeData { pointer, stride, row_major })
+    }
+
+    fn divided(&mut self, id: ExprId, by: u8) -> Result<Value, EmitError> {
+        let by = u32::from(by.max(1));
+        if let Expr::Lit(Lit::U32(v)) = self.kernel.expr(id) {
+            let literal = Literal::U32(v / by);
+            return Ok(self.scopes.name(Expression::Literal(literal)));
+        }
+        let value = self.value(id)?;
+        self.scopes.bake_if_deep(value);
+        if by == 1 {
+            return Ok(value);
+        }
+        let by = self.scopes.name(Expression::Literal(Literal::U32(by)));
+        let at = self.scopes.depth();
+        Ok(self.scopes.evaluate(infix(BinaryOperator::Divide, value, by), at))
     }
 
     /// Image, coordinate and array layer.

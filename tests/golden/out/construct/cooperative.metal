@@ -64,25 +64,25 @@ struct kernel_mainInput {
             i_1 = _e15 + 32u;
         }
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-        metal::simdgroup_half8x8 t = NagaCooperativeLoad(&xs.inner[0], 8u, false);
-        metal::simdgroup_half8x8 t_1 = NagaCooperativeLoad(&ws.inner[0], 8u, false);
-        metal::simdgroup_float8x8 _e39 = acc;
-        metal::simdgroup_float8x8 t_2 = NagaCooperativeMultiplyAdd(t, t_1, _e39);
+        metal::simdgroup_half8x8 t = NagaCooperativeLoad(&xs.inner[0u], 8u, false);
+        metal::simdgroup_half8x8 t_1 = NagaCooperativeLoad(&ws.inner[0u], 8u, false);
+        metal::simdgroup_float8x8 _e43 = acc;
+        metal::simdgroup_float8x8 t_2 = NagaCooperativeMultiplyAdd(t, t_1, _e43);
         acc = t_2;
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         i = _e12 + 8u;
     }
-    metal::simdgroup_float8x8 _e43 = acc;
-    simdgroup_store(_e43, &sums.inner[0], 8u);
+    metal::simdgroup_float8x8 _e47 = acc;
+    simdgroup_store(_e47, &sums.inner[0u], 8u);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     i_2 = local_index;
     while(true) {
-        uint _e46 = i_2;
-        if (_e46 >= 64u) {
+        uint _e52 = i_2;
+        if (_e52 >= 64u) {
             break;
         }
-        float _e49 = sums.inner[_e46];
-        y.inner[_e46] = _e49;
-        i_2 = _e46 + 32u;
+        float _e55 = sums.inner[_e52];
+        y.inner[_e52] = _e55;
+        i_2 = _e52 + 32u;
     }
 }

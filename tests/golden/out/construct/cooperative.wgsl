@@ -38,25 +38,25 @@ fn kernel_main(@builtin(local_invocation_index) local_index: u32) {
             i_1 = (_e15 + 32u);
         }
         workgroupBarrier();
-        let t = coopLoadT<coop_mat8x8<f16,A>>((&xs[0]), 8u);
-        let t_1 = coopLoadT<coop_mat8x8<f16,B>>((&ws[0]), 8u);
-        let _e39 = acc;
-        let t_2 = coopMultiplyAdd(t, t_1, _e39);
+        let t = coopLoadT<coop_mat8x8<f16,A>>((&xs[0u]), 8u);
+        let t_1 = coopLoadT<coop_mat8x8<f16,B>>((&ws[0u]), 8u);
+        let _e43 = acc;
+        let t_2 = coopMultiplyAdd(t, t_1, _e43);
         acc = t_2;
         workgroupBarrier();
         i = (_e12 + 8u);
     }
-    let _e43 = acc;
-    coopStoreT(_e43, (&sums[0]), 8u);
+    let _e47 = acc;
+    coopStoreT(_e47, (&sums[0u]), 8u);
     workgroupBarrier();
     i_2 = local_index;
     loop {
-        let _e46 = i_2;
-        if (_e46 >= 64u) {
+        let _e52 = i_2;
+        if (_e52 >= 64u) {
             break;
         }
-        let _e49 = sums[_e46];
-        y[_e46] = _e49;
-        i_2 = (_e46 + 32u);
+        let _e55 = sums[_e52];
+        y[_e52] = _e55;
+        i_2 = (_e52 + 32u);
     }
 }

@@ -38,25 +38,25 @@ fn kernel_main(@builtin(local_invocation_index) local_index: u32) {
             i_1 = (_e16 + 32u);
         }
         workgroupBarrier();
-        let t = coopLoadT<coop_mat16x16<f16,A>>((&xs[0]), 16u);
-        let t_1 = coopLoadT<coop_mat16x16<f16,B>>((&ws[0]), 16u);
-        let _e40 = acc;
-        let t_2 = coopMultiplyAdd(t, t_1, _e40);
+        let t = coopLoadT<coop_mat16x16<f16,A>>((&xs[0u]), 16u);
+        let t_1 = coopLoadT<coop_mat16x16<f16,B>>((&ws[0u]), 16u);
+        let _e44 = acc;
+        let t_2 = coopMultiplyAdd(t, t_1, _e44);
         acc = t_2;
         workgroupBarrier();
         i = (_e12 + 16u);
     }
-    let _e44 = acc;
-    coopStoreT(_e44, (&sums[0]), 16u);
+    let _e48 = acc;
+    coopStoreT(_e48, (&sums[0u]), 16u);
     workgroupBarrier();
     i_2 = local_index;
     loop {
-        let _e47 = i_2;
-        if (_e47 >= 256u) {
+        let _e53 = i_2;
+        if (_e53 >= 256u) {
             break;
         }
-        let _e50 = sums[_e47];
-        y[_e47] = _e50;
-        i_2 = (_e47 + 32u);
+        let _e56 = sums[_e53];
+        y[_e53] = _e56;
+        i_2 = (_e53 + 32u);
     }
 }
