@@ -6,8 +6,21 @@
 //! kernels; [`Out`] runs the node's epilogue on what a kernel computed and stores it.
 
 mod args;
+mod arg_reduce;
+mod concat;
+mod conv_transpose;
+mod gather;
 mod grid;
+mod map;
+mod matmul;
+mod norm;
+mod pad;
 mod pointwise;
+mod pool;
+mod reduce;
+mod resize;
+mod rows;
+mod softmax;
 mod steps;
 
 pub mod conv;
@@ -25,8 +38,27 @@ pub type LowerFn = fn(&mut Lowering<'_>) -> Result<()>;
 /// The lowering of an operator, by its name in the table.
 fn lowering_of(op: &str) -> Option<LowerFn> {
     Some(match op {
-        "pointwise" => pointwise::lower,
+        "arg_reduce" => arg_reduce::lower,
+        "batch_norm" => norm::batch,
+        "concat" => concat::lower,
         "conv" => conv::lower,
+        "conv_transpose" => conv_transpose::lower,
+        "gather" => gather::gather,
+        "gather_elements" => gather::elements,
+        "gather_nd" => gather::nd,
+        "group_norm" => norm::groups,
+        "instance_norm" => norm::groups,
+        "layer_norm" => norm::trailing,
+        "log_softmax" => softmax::lower,
+        "lrn" => norm::lrn,
+        "matmul" => matmul::lower,
+        "pad" => pad::lower,
+        "pointwise" => pointwise::lower,
+        "pool" => pool::lower,
+        "reduce" => reduce::lower,
+        "resize" => resize::lower,
+        "rms_norm" => norm::trailing,
+        "softmax" => softmax::lower,
         _ => return None,
     })
 }

@@ -67,7 +67,7 @@ impl Rows {
             .collect();
         let count: usize = steps.iter().product();
         let alone = count <= SHORT || (grid.invocations >= l.target.full_invocations && count <= 4096);
-        let largest = LARGEST_WORKGROUP.min(l.target.caps.max_workgroup_invocations.max(1));
+        let largest = LARGEST_WORKGROUP.min(l.target.caps.limits.workgroup_invocations.max(1) as u32);
         let share = if alone {
             1
         } else {
@@ -179,7 +179,7 @@ impl<'b> Row<'b> {
                     if turns * r.share as usize == count {
                         body(step);
                     } else {
-                        b.if_(step.lt(count as u32), || body(b.assume_max(step, u64::MAX)));
+                        b.if_(step.lt(count as u32), || body(step));
                     }
                 });
             }
@@ -206,7 +206,7 @@ impl<'b> Row<'b> {
             rest = rest / n;
             at[a] = c;
             if r.lanes == Lanes::Along(a) {
-                let c = b.assume_max(c, u64::from(n - 1)) * 4u32;
+                let c = c * 4u32;
                 at[a] = c;
                 let dim = r.shape[a];
                 if !dim.is_multiple_of(4) {
