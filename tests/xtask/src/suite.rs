@@ -90,7 +90,7 @@ impl Suite<'_> {
     fn all_steps(&mut self) {
         self.step("format", self.cargo_for(&["fmt"], "--all", &["--", "--check"]), "");
         // Warnings are errors here only: as RUSTFLAGS they would build every dependency again.
-        let strict = ["--all-targets", "--", "-D", "warnings"];
+        let strict = ["--all-targets", "--keep-going", "--", "-D", "warnings"];
         self.step("clippy", self.cargo_for(&["clippy"], "--workspace", &strict), "");
         self.tests();
         self.doc_tests();
