@@ -4,8 +4,9 @@
 //! minus infinity, so zero padding fits only in front of what cannot be negative.
 
 use super::rewrite::{Ctx, Patch};
+use super::view_algebra::{is_cheap_read, simplify};
 use super::{Rule, Stage};
-use drift_ir::{Arg, Attrs, Node, NodeId, PointwiseOp as P, ValueId};
+use drift_ir::{Arg, Attrs, Node, NodeId, Operand, PointwiseOp as P, Shape, ValueId, ViewStep};
 
 pub const RULE: Rule = Rule {
     name: "fold_pad",
@@ -21,12 +22,11 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     }
     let input = node.operands[0].as_ref().filter(|o| o.view.is_identity())?;
     let (_, pad) = ctx.producer(input.value)?;
-    let plain = pad.op == "pad" && pad.epilogue.results.is_empty() && pad.store_view.is_identity();
+    let plain = pad.op == "pad" && pad.epilogue.results.is_empty();
     if !plain || pad.attrs.str("mode") != Some("constant") {
         return None;
     }
-    let source = pad.operands[0].clone()?;
-    let extra = pad.attrs.usizes("pads")?;
+    let (source, extra) = seen_by_reader(ctx, pad)?;
     let rank = ctx.shape(input.value).rank();
     let (begin, end) = extra.split_at_checked(rank)?;
     if begin[..2].iter().chain(end.get(..2)?).any(|p| *p != 0) {
@@ -54,6 +54,37 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     let mut folded = Node { attrs: attrs.with("pads", pads), ..node.clone() };
     folded.operands[0] = Some(source);
     Some(Patch::new(ctx).set_node(id, folded))
+}
+
+/// What is padded, and its pads, in the coordinates of the pad's reader: the store view may add or
+/// drop dims of 1, nothing else.
+fn seen_by_reader(ctx: &Ctx, pad: &Node) -> Option<(Operand, Vec<usize>)> {
+    let source = pad.operands[0].clone()?;
+    let pads = pad.attrs.usizes("pads")?;
+    if pad.store_view.is_identity() {
+        return Some((source, pads));
+    }
+    let own = super::own_shape(ctx.graph, pad)?;
+    let result = ctx.shape(pad.results[0]);
+    let reshapes = |s: &ViewStep| matches!(s, ViewStep::Reshape { .. });
+    let wide = |s: &Shape| s.iter().enumerate().filter(|d| *d.1 != 1).map(|d| d.0).collect();
+    let (from, to): (Vec<usize>, Vec<usize>) = (wide(&own), wide(result));
+    let same = from.iter().map(|i| own[*i]).eq(to.iter().map(|i| result[*i]));
+    // a dim of 1 that is padded is not 1 any more, so all pads are on the dims that stay
+    if !same || !pad.store_view.steps.iter().all(reshapes) {
+        return None;
+    }
+    let mut extra = vec![0; 2 * result.rank()];
+    let mut shape = result.clone();
+    for (i, j) in from.iter().zip(&to) {
+        let (begin, end) = (pads[*i], pads[own.rank() + i]);
+        (extra[*j], extra[result.rank() + j]) = (begin, end);
+        shape[*j] = own[*i].checked_sub(begin + end)?;
+    }
+    let view = source.view.clone().then(ViewStep::Reshape { shape });
+    let view = simplify(&view, ctx.shape(source.value));
+    let cheap = is_cheap_read(&view, ctx.shape(source.value));
+    cheap.then_some((Operand { value: source.value, view }, extra))
 }
 
 /// Attributes of a pooling whose input was padded with `value`, but for the pads themselves.

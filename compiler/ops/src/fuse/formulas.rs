@@ -5,8 +5,9 @@ use super::bodies::{BodyBuilder, with_body};
 use super::rewrite::{Ctx, Patch};
 use drift_ir::{Arg, Body, DType, NodeId, PointwiseOp as P, Step};
 
-/// Relative tolerance for the constants of formulas: exporters print them in f32 and f16.
-const TOLERANCE: f64 = 1e-3;
+/// Relative tolerance for the constants of formulas: models carry them rounded to f16 (2.4e-4), or
+/// as people type them.
+const TOLERANCE: f64 = 5e-4;
 
 pub fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= TOLERANCE * b.abs().max(1e-3)
@@ -320,8 +321,8 @@ pub fn emit_product(
     for f in &rest.factors {
         out = b.step(P::Mul, vec![out, map(*f)], dtype);
     }
-    // constants of formulas carry the rounding of their model
-    if !near(constant, 1.0) {
+    // a factor that is one but for the rounding of the model's constants in f32 is none
+    if (constant - 1.0).abs() > 1e-6 {
         out = b.step(P::Mul, vec![out, Arg::Const(constant)], dtype);
     }
     out

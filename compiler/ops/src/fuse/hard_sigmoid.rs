@@ -24,7 +24,8 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
         };
         let (inner, lo, hi) = f.clamp(clamped)?;
         let (slope, x, start) = f.affine(inner, None);
-        let fits = lo == 0.0 && offset == 0.0 && near(scale * hi, 1.0);
+        // the ceiling is 1 exactly: nothing else hides an inexact slope there
+        let fits = lo == 0.0 && offset == 0.0 && (scale * hi - 1.0).abs() < 1e-6;
         // clip(x, 0, 1) is as cheap as it gets
         if !fits || (slope == 1.0 && start == 0.0) {
             return None;

@@ -37,6 +37,7 @@ mod hard_sigmoid;
 mod hard_swish;
 mod layer_norm;
 mod leaky_relu;
+mod merge_concat;
 mod merge_pointwise;
 mod mish;
 mod norm_affine;
@@ -48,6 +49,7 @@ mod rsqrt;
 mod sigmoid;
 mod silu;
 mod simplify_body;
+mod slice_of_concat;
 mod softmax;
 mod softplus;
 mod store_view;
@@ -90,6 +92,7 @@ pub static RULES: &[Rule] = &[
     remove_identity::RULE,
     fold_constants::RULE,
     cse::RULE,
+    merge_concat::RULE,
     layer_norm::RULE,
     rms_norm::RULE,
     softmax::RULE,
@@ -104,7 +107,9 @@ pub static RULES: &[Rule] = &[
     simplify_body::RULE,
     // fuse
     store_view::RULE,
+    Rule { stage: Stage::Fuse, ..fold_pad::RULE },
     absorb_view::RULE,
+    slice_of_concat::RULE,
     merge_pointwise::RULE,
     Rule { stage: Stage::Fuse, ..simplify_body::RULE },
     softplus::RULE,

@@ -3,7 +3,7 @@
 use super::rewrite::{Ctx, Patch};
 use super::view_algebra::{is_bijective, is_view_node, simplify, step_of};
 use super::{Rule, Stage, takes_store_view};
-use drift_ir::{Node, NodeId};
+use drift_ir::{Node, NodeId, ViewStep};
 
 pub const RULE: Rule = Rule {
     name: "store_view",
@@ -22,6 +22,12 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     if !is_bijective(&view) || ctx.only_user(operand.value) != Some(id) {
         return None;
     }
+    // a product reads its operands transposed at no cost, but writes them so slowly
+    let result = node.results[0];
+    let products = |u: &NodeId| ctx.node(*u).op == "matmul";
+    if swaps_last(node) && !ctx.is_output(result) && ctx.users(result).iter().all(products) {
+        return None;
+    }
     let (_, producer) = ctx.producer(operand.value)?;
     if !takes_store_view(producer) || producer.results.len() != 1 {
         return None;
@@ -30,4 +36,11 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     let store_view = simplify(&view.after(&producer.store_view), &own);
     let store_view = node.store_view.after(&store_view);
     Some(Patch::new(ctx).set_node(id, Node { store_view, ..producer.clone() }))
+}
+
+/// Whether the node is the transpose of the last two axes.
+fn swaps_last(node: &Node) -> bool {
+    let Some(ViewStep::Transpose { perm }) = step_of(node) else { return false };
+    let n = perm.len();
+    n >= 2 && (0..n - 2).all(|i| perm[i] == i) && perm[n - 1] == n - 2
 }
