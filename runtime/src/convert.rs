@@ -20,7 +20,7 @@ enum Value {
 }
 
 /// Writes `tensor` as `io.device_elem` into `dst`, which has exactly the bytes of the device tensor.
-pub(crate) fn write_input(io: &Io, tensor: &TensorRef<'_>, dst: &mut [u8]) -> Result<()> {
+pub fn write_input(io: &Io, tensor: &TensorRef<'_>, dst: &mut [u8]) -> Result<()> {
     let what = || format!("input {:?}", io.name);
     if let Some(shape) = tensor.shape
         && shape != io.shape
@@ -182,7 +182,7 @@ fn put(value: Value, elem: ElemType, out: &mut [u8]) -> bool {
 }
 
 /// Converts a device tensor to the model's element type, little-endian.
-pub(crate) fn read_output(io: &Io, src: &[u8]) -> Vec<u8> {
+pub fn read_output(io: &Io, src: &[u8]) -> Vec<u8> {
     if io.elem == io.device_elem {
         return src.to_vec();
     }

@@ -35,6 +35,7 @@ mod session;
 mod tensor;
 
 pub use bundle::Bundle;
+pub use convert::{read_output, write_input};
 pub use device::{Device, DeviceInfo, DeviceKind};
 pub use drift_bundle::{BundleError, Unmet, caps, plan};
 pub use error::{Result, RuntimeError, RuntimeErrorKind, UnmetVariant};

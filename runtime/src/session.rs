@@ -41,7 +41,7 @@ pub struct Session {
     bundle: Bundle,
     variant: usize,
     entry: usize,
-    _device: Device,
+    device: Device,
 }
 
 /// Times of one replay, by dispatch.
@@ -104,7 +104,12 @@ impl Session {
         };
         let request = LoadRequest { bundle, variant, cache: &options.cache };
         let program = device.hal.load(&request)?;
-        Ok(Session { program, bundle: bundle.clone(), variant, entry: 0, _device: device.clone() })
+        Ok(Session { program, bundle: bundle.clone(), variant, entry: 0, device: device.clone() })
+    }
+
+    /// The device this session runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Requirements of the variant that was chosen.

@@ -1,0 +1,197 @@
+//! Arguments of `driftc`: a contract, see the README.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Compiles neural networks ahead of time for any GPU, and runs the result.
+#[derive(Debug, Parser)]
+#[command(name = "driftc", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compile a model into a .drift bundle
+    Compile(CompileArgs),
+    /// Run a bundle on arrays from files
+    Run(RunArgs),
+    /// Compile a model, run it, and compare its outputs with expected ones
+    Verify(VerifyArgs),
+    /// Show everything that is in a bundle
+    Inspect(InspectArgs),
+    /// List GPUs found here, and known targets
+    Devices(DevicesArgs),
+    /// Time a bundle: GPU time per inference and per kernel
+    Bench(BenchArgs),
+    /// Compile and run the embedded demo model
+    Demo(DemoArgs),
+}
+
+/// What to compile, and how.
+#[derive(Args, Clone, Debug)]
+pub struct CompileOptions {
+    /// The model: an ONNX file
+    pub model: PathBuf,
+    /// Target: a device id, ID:API, a TOML file, or `reference` [default: all generic ones]
+    #[arg(long = "target", value_name = "ID")]
+    pub targets: Vec<String>,
+    /// Size of a symbolic dim
+    #[arg(long = "dim", value_name = "NAME=N")]
+    pub dims: Vec<String>,
+    /// Shape of an input, as NAME=1x3x224x224
+    #[arg(long = "input-shape", value_name = "NAME=SHAPE")]
+    pub shapes: Vec<String>,
+    /// Number format: f32; mixed = f16 storage with f32 arithmetic; f16
+    #[arg(long, default_value = "f32", value_name = "f32|f16|mixed")]
+    pub precision: String,
+    /// Weight quantization scheme
+    #[arg(long, value_name = "SCHEME")]
+    pub quantize: Option<String>,
+    /// Leave out a pass or rewrite rule, by name
+    #[arg(long = "disable", value_name = "PASS")]
+    pub disabled: Vec<String>,
+    /// Apply only the first N rewrites (to find a wrong one)
+    #[arg(long, value_name = "N")]
+    pub bisect: Option<usize>,
+    /// Memory planning strategy: best, greedy-by-size, greedy-by-breadth, shared-objects, naive, ...
+    #[arg(long, default_value = "best", value_name = "STRATEGY")]
+    pub memory: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Emit {
+    /// Graph or kernels as text
+    Text,
+    /// Graph for graphviz
+    Dot,
+    Wgsl,
+    Spirv,
+    Msl,
+    Opencl,
+}
+
+#[derive(Args, Debug)]
+pub struct CompileArgs {
+    #[command(flatten)]
+    pub options: CompileOptions,
+    /// Where the bundle goes
+    #[arg(short, long, value_name = "OUT.drift")]
+    pub output: Option<PathBuf>,
+    /// Stop after a stage and print what it made
+    #[arg(long, value_name = "STAGE")]
+    pub stop_after: Option<String>,
+    /// What to print at the stop point
+    #[arg(long, value_enum)]
+    pub emit: Option<Emit>,
+    /// Write a report, as .html or .json
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// The best GPU found; with no GPU driver, an error
+    #[default]
+    Auto,
+    Vulkan,
+    Opencl,
+    Webgpu,
+    Metal,
+    /// The interpreter on the CPU: slow and exact
+    Reference,
+}
+
+/// Where to run.
+#[derive(Args, Clone, Debug)]
+pub struct Place {
+    /// API to run on
+    #[arg(long, value_enum, default_value_t = Backend::Auto)]
+    pub backend: Backend,
+    /// Number of the device in `driftc devices`
+    #[arg(long, value_name = "N")]
+    pub device: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    pub bundle: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// An input array
+    #[arg(long = "input", value_name = "NAME=FILE.npy|.pb")]
+    pub inputs: Vec<String>,
+    /// Folder for the outputs, one .npy each
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub options: CompileOptions,
+    #[command(flatten)]
+    pub place: Place,
+    /// An input array
+    #[arg(long = "input", value_name = "NAME=FILE.npy|.pb")]
+    pub inputs: Vec<String>,
+    /// An expected output
+    #[arg(long = "expect", value_name = "NAME=FILE.npy|.pb")]
+    pub expected: Vec<String>,
+    /// Relative tolerance: |a - b| <= atol + rtol * |b|
+    #[arg(long)]
+    pub rtol: Option<f64>,
+    /// Absolute tolerance [default: 1e-3 (f32) or 2e-2 (mixed, f16) of the output's largest magnitude]
+    #[arg(long)]
+    pub atol: Option<f64>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    pub bundle: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DevicesArgs {
+    /// Print a target file made from the live driver, for `compile --target FILE`
+    #[arg(long)]
+    pub probe: bool,
+    /// Which device to probe
+    #[arg(long, value_name = "N")]
+    pub device: Option<usize>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    pub bundle: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// Timed inferences
+    #[arg(short = 'n', long, default_value_t = 50)]
+    pub runs: u32,
+    /// Rows of the kernel table
+    #[arg(long, default_value_t = 12)]
+    pub top: usize,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    pub place: Place,
+    #[arg(long)]
+    pub json: bool,
+}

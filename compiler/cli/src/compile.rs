@@ -1,0 +1,180 @@
+//! `driftc compile`.
+
+use crate::args::{CompileArgs, CompileOptions, Emit};
+use crate::error::{CliError, Result, Status};
+use crate::progress::Bar;
+use crate::summary;
+use drift_driver::dims::DimBindings;
+use drift_driver::pipeline::{self, Compiled};
+use drift_driver::{Stage, package, target};
+use std::io::Write;
+
+/// Turns the options of the command line into the driver's.
+pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::CompileOptions> {
+    if let Some(scheme) = &o.quantize {
+        return Err(CliError::new(
+            Status::Unsupported,
+            format!("--quantize {scheme}: quantized weights are not part of this version"),
+        )
+        .help("--precision mixed halves the weights"));
+    }
+    Ok(drift_driver::CompileOptions {
+        bindings: bindings(&o.dims, &o.shapes)?,
+        precision: o.precision.parse().map_err(CliError::bad)?,
+        disabled: o.disabled.clone(),
+        bisect_limit: o.bisect,
+        memory: o.memory.parse().map_err(|e| CliError::bad(format!("--memory: {e}")))?,
+        targets: target::resolve(&o.targets)?,
+        stop_after,
+    })
+}
+
+fn bindings(dims: &[String], shapes: &[String]) -> Result<DimBindings> {
+    let mut out = DimBindings::default();
+    for arg in dims {
+        let pair = arg.rsplit_once('=').and_then(|(n, v)| Some((n, v.parse::<usize>().ok()?)));
+        let Some((name, value)) = pair else {
+            return Err(CliError::bad(format!("--dim {arg}: expected NAME=N")));
+        };
+        out.dims.insert(name.to_owned(), value);
+    }
+    for arg in shapes {
+        let shape = arg.rsplit_once('=').and_then(|(n, v)| {
+            let parts = v.split(['x', ',']).filter(|p| !p.is_empty());
+            let dims = parts.map(|p| p.parse::<usize>().ok()).collect::<Option<Vec<_>>>()?;
+            Some((n.to_owned(), dims))
+        });
+        let Some((name, shape)) = shape else {
+            return Err(CliError::bad(format!("--input-shape {arg}: expected NAME=1x3x224x224")));
+        };
+        out.shapes.insert(name, shape);
+    }
+    Ok(out)
+}
+
+/// Reads and compiles a model.
+pub fn compile(
+    o: &CompileOptions,
+    options: &drift_driver::CompileOptions,
+    quiet: bool,
+) -> Result<Compiled> {
+    let bar = Bar::new(quiet);
+    bar.stage(Stage::Read, "", 0.0);
+    let model = drift_onnx::Model::open(&o.model)
+        .map_err(|e| drift_driver::StageError::onnx("read", &e))?;
+    let compiled = pipeline::compile(&model, options, &mut |stage, target, done| {
+        bar.stage(stage, target, done);
+    })?;
+    bar.finish();
+    Ok(compiled)
+}
+
+/// What the bundle says of its making.
+pub fn meta(o: &CompileOptions, options: &drift_driver::CompileOptions) -> drift_bundle::Meta {
+    let model = o.model.file_name().unwrap_or_default().to_string_lossy();
+    let mut meta = drift_bundle::Meta::new(&model, "driftc", env!("CARGO_PKG_VERSION"));
+    meta.set("precision", &options.precision.to_string());
+    meta.set("memory", &options.memory.to_string());
+    if !options.disabled.is_empty() {
+        meta.set("disabled", &options.disabled.join(","));
+    }
+    meta
+}
+
+pub fn run(args: &CompileArgs) -> Result {
+    let stop_after = match &args.stop_after {
+        None => Stage::Package,
+        Some(name) => Stage::from_name(name).ok_or_else(|| {
+            let list: Vec<String> =
+                Stage::ALL.iter().map(|s| format!("{s}: {}", s.description())).collect();
+            CliError::bad(format!("--stop-after {name}: there is no such stage"))
+                .help(format!("stages: {}", list.join("; ")))
+        })?,
+    };
+    let wants_output = stop_after == Stage::Package && args.emit.is_none();
+    if wants_output && args.output.is_none() && args.report.is_none() {
+        return Err(CliError::bad("where should the bundle go?").help("add -o OUT.drift"));
+    }
+    let options = options(&args.options, stop_after)?;
+    let compiled = compile(&args.options, &options, args.json)?;
+    if args.stop_after.is_some() || args.emit.is_some() {
+        emit(&compiled, args.emit.unwrap_or(Emit::Text), stop_after)?;
+    }
+    let mut bundle_bytes = None;
+    if let (Some(path), Stage::Package) = (&args.output, stop_after) {
+        let meta = meta(&args.options, &options);
+        bundle_bytes = Some(package::write(&compiled, meta, path)?);
+    }
+    if let Some(path) = &args.report {
+        let title = args.options.model.display().to_string();
+        crate::reporting::write(&compiled, &title, path)?;
+    }
+    if args.json {
+        println!("{:#}", summary::json(&compiled, bundle_bytes));
+    } else if args.emit.is_none() && args.stop_after.is_none() {
+        summary::print(&compiled, bundle_bytes, args.output.as_deref());
+    }
+    Ok(())
+}
+
+/// Prints what was made so far, in the form asked for.
+fn emit(compiled: &Compiled, emit: Emit, stop_after: Stage) -> Result {
+    let mut out = std::io::stdout().lock();
+    let fail = |e: std::io::Error| match e.kind() {
+        // `driftc ... | head` is no error
+        std::io::ErrorKind::BrokenPipe => CliError::bad("output closed"),
+        _ => CliError::bad(format!("cannot write to standard output: {e}")),
+    };
+    match emit {
+        Emit::Dot => write!(out, "{}", drift_ir::dot::dot(&compiled.graph)).map_err(fail),
+        Emit::Text if stop_after <= Stage::AssignLayouts => {
+            write!(out, "{}", compiled.graph).map_err(fail)
+        }
+        Emit::Text => {
+            let Some(variant) = compiled.main_variant() else { return Ok(()) };
+            match &variant.planned {
+                Some(planned) => planned
+                    .kernels
+                    .iter()
+                    .try_for_each(|k| writeln!(out, "{}", text_of(k)).map_err(fail)),
+                None => variant.steps.steps.iter().try_for_each(|s| {
+                    writeln!(out, "{}", text_of(&s.kernel)).map_err(fail)
+                }),
+            }
+        }
+        Emit::Opencl => Err(CliError::new(
+            Status::Unsupported,
+            "--emit opencl: the OpenCL C writer is not part of this version",
+        )),
+        Emit::Wgsl | Emit::Spirv | Emit::Msl => {
+            let dialect = match emit {
+                Emit::Wgsl => drift_bundle::caps::Dialect::Wgsl,
+                Emit::Spirv => drift_bundle::caps::Dialect::SpirV,
+                _ => drift_bundle::caps::Dialect::Msl,
+            };
+            for (name, bytes) in drift_driver::shaders::emit_as(compiled, dialect)? {
+                if emit == Emit::Spirv {
+                    // words as hex, eight to a line: text for a terminal, `xxd -r -p` away from binary
+                    writeln!(out, "; {name}").map_err(fail)?;
+                    for row in bytes.chunks(32) {
+                        let hex: Vec<String> = row
+                            .chunks_exact(4)
+                            .map(|w| format!("{:08x}", u32::from_le_bytes([w[0], w[1], w[2], w[3]])))
+                            .collect();
+                        writeln!(out, "{}", hex.join(" ")).map_err(fail)?;
+                    }
+                } else {
+                    writeln!(out, "// {name}").map_err(fail)?;
+                    out.write_all(&bytes).map_err(fail)?;
+                    writeln!(out).map_err(fail)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A kernel as text.
+fn text_of(kernel: &drift_kernel::Kernel) -> String {
+    format!("{kernel:#?}")
+}

@@ -1,0 +1,67 @@
+//! `driftc run`.
+
+use crate::args::RunArgs;
+use crate::array::{self, Array};
+use crate::error::{CliError, Result};
+use crate::runner::Runner;
+use drift_runtime::Bundle;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Reads `NAME=FILE` arguments.
+pub fn arrays(args: &[String], option: &str) -> Result<Vec<(String, Array)>> {
+    let mut out: Vec<(String, Array)> = Vec::new();
+    for arg in args {
+        let (name, file) = array::name_and_file(arg, option)?;
+        if out.iter().any(|(n, _)| *n == name) {
+            return Err(CliError::bad(format!("{option}: `{name}` is given twice")));
+        }
+        out.push((name, array::load(&file)?));
+    }
+    Ok(out)
+}
+
+/// Opens a bundle; its bytes too, for the interpreter.
+pub fn open(path: &Path, needs_bytes: bool) -> Result<(Bundle, Vec<u8>)> {
+    let bundle = Bundle::open(path)?;
+    let bytes = if needs_bytes {
+        std::fs::read(path).map_err(|e| CliError::bad(format!("{}: {e}", path.display())))?
+    } else {
+        Vec::new()
+    };
+    Ok((bundle, bytes))
+}
+
+pub fn run(args: &RunArgs) -> Result {
+    let inputs = arrays(&args.inputs, "--input")?;
+    let reference = args.place.backend == crate::args::Backend::Reference;
+    let (bundle, bytes) = open(&args.bundle, reference)?;
+    let mut runner = Runner::load(&bundle, &bytes, &args.place)?;
+    let outputs = runner.run(&inputs)?;
+    let dir = &args.output_dir;
+    std::fs::create_dir_all(dir).map_err(|e| CliError::bad(format!("{}: {e}", dir.display())))?;
+    let mut names = BTreeSet::new();
+    let mut listed = Vec::new();
+    for tensor in outputs.iter() {
+        let file = array::file_name(&tensor.name);
+        if !names.insert(file.clone()) {
+            return Err(CliError::bad(format!("two outputs would both be written to {file}")));
+        }
+        let path = dir.join(&file);
+        array::save(&path, tensor)?;
+        listed.push(json!({
+            "name": tensor.name, "file": path, "shape": tensor.shape,
+            "dtype": format!("{:?}", tensor.elem).to_lowercase(),
+        }));
+        if !args.json {
+            println!("{}  {:?} -> {}", tensor.name, tensor.shape, path.display());
+        }
+    }
+    if args.json {
+        println!("{:#}", json!({ "device": runner.place(), "outputs": listed }));
+    } else {
+        println!("ran on {}", runner.place());
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! A loaded bundle, on a GPU or on the interpreter, behind one face.
+
+use crate::args::{Backend, Place};
+use crate::array::Array;
+use crate::error::{CliError, Result, Status};
+use drift_bundle::plan::Io;
+use crate::reference::ReferenceSession;
+use drift_runtime::{Bundle, Device, GpuTime, Outputs, Profile, Session, TensorRef};
+
+/// Something that runs the entry point `main` of a bundle.
+pub enum Runner {
+    Gpu(Box<Session>),
+    Reference(Box<ReferenceSession>),
+}
+
+impl Runner {
+    /// Loads `bundle` where `place` says. `bytes` are the bundle's, for the interpreter.
+    pub fn load(bundle: &Bundle, bytes: &[u8], place: &Place) -> Result<Runner> {
+        match place.backend {
+            Backend::Reference => Runner::reference(bytes),
+            Backend::Auto | Backend::Vulkan => {
+                let device = match place.device {
+                    Some(n) => Device::open(n)?,
+                    None => Device::best(bundle)?,
+                };
+                Ok(Runner::Gpu(Box::new(Session::new(&device, bundle)?)))
+            }
+            other => Err(CliError::new(
+                Status::Unsupported,
+                format!("the back end {other:?} is not part of this build").to_lowercase(),
+            )
+            .help("available: vulkan, reference")),
+        }
+    }
+
+    pub fn reference(bytes: &[u8]) -> Result<Runner> {
+        Ok(Runner::Reference(Box::new(ReferenceSession::open(bytes)?)))
+    }
+
+    /// Device and variant, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Runner::Gpu(s) => {
+                let device = &s.device().capabilities().device_name;
+                format!("{device} (variant {})", s.requirements().target)
+            }
+            Runner::Reference(_) => "reference interpreter on the CPU".to_owned(),
+        }
+    }
+
+    pub fn inputs(&self) -> &[Io] {
+        match self {
+            Runner::Gpu(s) => s.inputs(),
+            Runner::Reference(s) => s.inputs(),
+        }
+    }
+
+    pub fn run(&mut self, inputs: &[(String, Array)]) -> Result<Outputs> {
+        check_names(self.inputs(), inputs)?;
+        let refs: Vec<(&str, TensorRef<'_>)> = inputs
+            .iter()
+            .map(|(n, a)| (n.as_str(), TensorRef::from_bytes(a.elem, &a.bytes, &a.shape)))
+            .collect();
+        match self {
+            Runner::Gpu(s) => Ok(s.run(&refs)?),
+            Runner::Reference(s) => Ok(s.run(&refs)?),
+        }
+    }
+
+    /// GPU time of `n` replays; the interpreter has none.
+    pub fn bench(&mut self, n: u32) -> Result<Option<(GpuTime, Profile)>> {
+        match self {
+            Runner::Gpu(s) => {
+                s.bench(n.min(5))?;
+                Ok(Some((s.bench(n)?, s.run_profiled()?)))
+            }
+            Runner::Reference(_) => Ok(None),
+        }
+    }
+}
+
+fn check_names(wanted: &[Io], given: &[(String, Array)]) -> Result {
+    let missing: Vec<&str> = wanted
+        .iter()
+        .map(|w| w.name.as_str())
+        .filter(|w| !given.iter().any(|(n, _)| n == w))
+        .collect();
+    if !missing.is_empty() {
+        let list: Vec<String> = wanted
+            .iter()
+            .map(|w| format!("{} {:?} {:?}", w.name, w.elem, w.shape))
+            .collect();
+        return Err(CliError::bad(format!("no array for input {}", missing.join(", ")))
+            .help(format!("give --input NAME=FILE for each of: {}", list.join("; "))));
+    }
+    Ok(())
+}

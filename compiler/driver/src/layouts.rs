@@ -1,0 +1,152 @@
+//! Layout and storage of every intermediate value.
+//!
+//! Values that spatial operators make (convolutions, pools, resizes, ...) lie in slices of four
+//! channels; everything else is row-major. Element-wise nodes follow what they read. No relayout
+//! kernels are inserted: every kernel reads any layout through the coordinates of its consumer.
+
+use crate::error::{Result, StageError};
+use drift_bundle::caps::ImageKind;
+use drift_ir::{Graph, NodeId, Shape, ValueId};
+use drift_kernel::tensor::{Elem, Layout, Storage};
+use drift_ops::lower::Placement;
+
+/// What a target wants of intermediates.
+#[derive(Clone, Debug)]
+pub struct LayoutChoice {
+    /// Element type of float intermediates.
+    pub float: Elem,
+    pub storage: Storage,
+    /// Axes of an NCHW value from slowest to fastest, channel standing for its slice:
+    /// `[1, 2, 3, 0]` is DSHWBC4.
+    pub slices: [u8; 4],
+    /// Largest image extents (2D side, 3D side, layers); used when `storage` is an image.
+    pub texture_2d: u64,
+    pub texture_3d: u64,
+    pub texture_layers: u64,
+}
+
+impl LayoutChoice {
+    pub fn buffers(float: Elem) -> LayoutChoice {
+        LayoutChoice {
+            float,
+            storage: Storage::Buffer,
+            slices: [1, 2, 3, 0],
+            texture_2d: 0,
+            texture_3d: 0,
+            texture_layers: 0,
+        }
+    }
+}
+
+/// Operators whose results are pictures: read again by neighbourhoods, four channels at a time.
+fn is_spatial(op: &str) -> bool {
+    matches!(
+        op,
+        "conv"
+            | "conv_transpose"
+            | "pool"
+            | "resize"
+            | "batch_norm"
+            | "instance_norm"
+            | "group_norm"
+            | "lrn"
+            | "grid_sample"
+    )
+}
+
+/// Fewer channels than this waste more than half of every slice.
+const MIN_CHANNELS: usize = 3;
+
+/// The slices-of-4 layout of a value of this shape, where that makes sense.
+fn slices_of(shape: &Shape, choice: &LayoutChoice) -> Option<Layout> {
+    let order: Vec<u8> = match shape.rank() {
+        4 => choice.slices.to_vec(),
+        // N C W, N C D H W: the same order with fewer or more spatial axes
+        3 => choice.slices.iter().filter(|&&a| a != 3).copied().collect(),
+        5 => choice
+            .slices
+            .iter()
+            .flat_map(|&a| if a == 2 { vec![2, 3] } else { vec![a + u8::from(a == 3)] })
+            .collect(),
+        _ => return None,
+    };
+    (shape[1] >= MIN_CHANNELS && shape.elems() > 0)
+        .then_some(Layout::Slices4 { channel: 1, order })
+}
+
+/// Layout of the result of `node`, given those of earlier values.
+fn layout_of(graph: &Graph, node: NodeId, result: usize, done: &[Option<Placement>], choice: &LayoutChoice) -> Layout {
+    let n = graph.node(node);
+    let shape = &graph.value(n.results[result]).shape;
+    if !n.store_view.is_identity() {
+        return Layout::RowMajor;
+    }
+    if is_spatial(n.op) {
+        return slices_of(shape, choice).unwrap_or(Layout::RowMajor);
+    }
+    // element-wise nodes, concat, slices of channels: as what they read, where it has their rank
+    if matches!(n.op, "pointwise" | "concat" | "pad") {
+        let like = n.operands.iter().flatten().find_map(|o| {
+            let p = done[o.value.0 as usize].as_ref()?;
+            let same = o.view.is_identity() && graph.value(o.value).shape.rank() == shape.rank();
+            (same && matches!(p.layout, Layout::Slices4 { .. })).then_some(())
+        });
+        if like.is_some() {
+            return slices_of(shape, choice).unwrap_or(Layout::RowMajor);
+        }
+    }
+    Layout::RowMajor
+}
+
+/// Places every value that is not constant.
+///
+/// Inputs and outputs of the graph are row-major in 32-bit elements, as the host hands them over.
+pub fn assign_layouts(graph: &Graph, choice: &LayoutChoice) -> Result<Vec<Option<Placement>>> {
+    let mut places: Vec<Option<Placement>> = vec![None; graph.value_ids().count()];
+    let place = |value: ValueId, float: Elem, layout: Layout, storage: Storage| {
+        let dtype = graph.value(value).dtype;
+        let elem = drift_ops::lower::elem_of(dtype, float);
+        Some(Placement { elem, layout, storage, base_elems: 0 })
+    };
+    for &input in &graph.inputs {
+        places[input.0 as usize] = place(input, Elem::F32, Layout::RowMajor, Storage::Buffer);
+    }
+    let order = graph
+        .topo_order()
+        .map_err(|_| StageError::internal("assign-layouts", "the graph has a cycle"))?;
+    for node in order {
+        for (i, &value) in graph.node(node).results.iter().enumerate() {
+            if graph.is_output(value) {
+                places[value.0 as usize] =
+                    place(value, Elem::F32, Layout::RowMajor, Storage::Buffer);
+                continue;
+            }
+            let layout = layout_of(graph, node, i, &places, choice);
+            let shape = &graph.value(value).shape;
+            let storage = match choice.storage {
+                Storage::Image(kind) if image_fits(kind, shape, &layout, choice) => choice.storage,
+                _ => Storage::Buffer,
+            };
+            places[value.0 as usize] = place(value, choice.float, layout, storage);
+        }
+    }
+    Ok(places)
+}
+
+/// Whether a value may live in an image: in slices of four, floats, inside the device's extents.
+fn image_fits(kind: ImageKind, shape: &Shape, layout: &Layout, choice: &LayoutChoice) -> bool {
+    let Layout::Slices4 { .. } = layout else { return false };
+    if shape.rank() != 4 {
+        return false;
+    }
+    let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]].map(|d| d as u64);
+    let s = c.div_ceil(4);
+    match kind {
+        ImageKind::Texture2d => w * n <= choice.texture_2d && h * s <= choice.texture_2d,
+        ImageKind::Texture2dArray => {
+            w * n <= choice.texture_2d && h <= choice.texture_2d && s <= choice.texture_layers
+        }
+        ImageKind::Texture3d => [w * n, h, s].iter().all(|&d| d <= choice.texture_3d),
+        ImageKind::TexelBuffer => false,
+    }
+}

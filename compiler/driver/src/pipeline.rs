@@ -1,0 +1,268 @@
+//! The compiler from end to end: every arrow of the pipeline is one call here.
+
+use crate::dims::DimBindings;
+use crate::error::{ErrorKind, Result, StageError};
+use crate::layouts::{LayoutChoice, assign_layouts};
+use crate::lowering::{self, Steps};
+use crate::memory::Strategy;
+use crate::plan::{self, PlanOptions, Planned};
+use crate::stage::Stage;
+use crate::target::{Precision, TargetSpec, float_elem};
+use crate::weights::WeightPool;
+use crate::{import, shaders};
+use drift_bundle::ShaderSet;
+use drift_bundle::caps::Requirements;
+use drift_ir::Graph;
+use drift_kernel::tensor::Storage;
+use drift_ops::fuse::{FuseOptions, FuseReport};
+use drift_ops::lower::{Placement, Target};
+use std::time::{Duration, Instant};
+
+/// What to compile for, and how.
+#[derive(Clone, Debug)]
+pub struct CompileOptions {
+    pub bindings: DimBindings,
+    pub precision: Precision,
+    /// Rewrite rules and passes left out, by name.
+    pub disabled: Vec<String>,
+    /// Apply only so many rewrites (to find a wrong one).
+    pub bisect_limit: Option<usize>,
+    pub memory: Strategy,
+    pub targets: Vec<TargetSpec>,
+    pub stop_after: Stage,
+}
+
+/// Passes outside the rewrite rules that `--disable` knows.
+pub const PASSES: [(&str, &str); 3] = [
+    ("zero-copy-concat", "parts of a concat are written in place"),
+    ("in-place", "element-wise results take over the memory of a dying operand"),
+    ("fuse", "all structural fusion: every operator becomes a kernel of its own"),
+];
+
+/// How long a stage took and what it left.
+#[derive(Clone, Debug)]
+pub struct StageStat {
+    pub stage: Stage,
+    /// Target the stage worked for; empty for the shared stages.
+    pub target: String,
+    pub time: Duration,
+    /// Nodes (or steps) after the stage.
+    pub nodes: usize,
+    pub note: String,
+}
+
+/// One variant of the bundle in the making.
+#[derive(Debug)]
+pub struct Variant {
+    pub spec: TargetSpec,
+    pub placements: Vec<Option<Placement>>,
+    pub steps: Steps,
+    pub planned: Option<Planned>,
+    pub requirements: Option<Requirements>,
+    pub shaders: ShaderSet,
+}
+
+/// Everything a compilation made, up to its stop point.
+#[derive(Debug)]
+pub struct Compiled {
+    pub model_nodes: usize,
+    pub imported: Graph,
+    /// After canonicalization and fusion, as far as they ran.
+    pub graph: Graph,
+    pub notes: Vec<String>,
+    pub rewrites: FuseReport,
+    pub stats: Vec<StageStat>,
+    pub variants: Vec<Variant>,
+    pub weights: WeightPool,
+}
+
+/// Told at the start of each stage: stage, target, and a fraction done.
+pub type Progress<'a> = &'a mut dyn FnMut(Stage, &str, f32);
+
+/// Compiles an ONNX model, as far as `options.stop_after`.
+pub fn compile(
+    model: &drift_onnx::Model,
+    options: &CompileOptions,
+    progress: Progress<'_>,
+) -> Result<Compiled> {
+    check_disabled(&options.disabled)?;
+    progress(Stage::Import, "", 0.0);
+    let start = Instant::now();
+    let imported = import::import(model, &options.bindings)?;
+    let mut out = Compiled {
+        model_nodes: imported.model_nodes,
+        graph: imported.graph.clone(),
+        imported: imported.graph,
+        notes: imported.notes,
+        rewrites: FuseReport::default(),
+        stats: Vec::new(),
+        variants: Vec::new(),
+        weights: WeightPool::default(),
+    };
+    verify(Stage::Import, &out.graph)?;
+    out.stat(Stage::Import, "", start, out.graph.node_count());
+    if options.stop_after <= Stage::Import {
+        return Ok(out);
+    }
+    rewrite(&mut out, options, progress)?;
+    if options.stop_after <= Stage::Fuse {
+        return Ok(out);
+    }
+    let count = options.targets.len().max(1) as f32;
+    for (i, spec) in options.targets.iter().enumerate() {
+        progress(Stage::Lower, &spec.id, i as f32 / count);
+        let variant = compile_variant(&mut out, spec, options).map_err(|mut e| {
+            if options.targets.len() > 1 {
+                e.message = format!("target {}: {}", spec.id, e.message);
+            }
+            e
+        })?;
+        out.variants.push(variant);
+    }
+    Ok(out)
+}
+
+/// Canonicalizes and fuses.
+fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>) -> Result<()> {
+    let fuse_options = FuseOptions {
+        disabled: options.disabled.iter().cloned().collect(),
+        bisect_limit: options.bisect_limit,
+    };
+    let failed = |e: drift_ops::fuse::FuseError| StageError::internal("fuse", e.to_string());
+    progress(Stage::Canonicalize, "", 0.0);
+    let start = Instant::now();
+    let graph = std::mem::take(&mut out.graph);
+    let (graph, report) = drift_ops::fuse::canonicalize(graph, &fuse_options).map_err(failed)?;
+    out.graph = graph;
+    out.add_rewrites(report);
+    out.stat(Stage::Canonicalize, "", start, out.graph.node_count());
+    if options.stop_after <= Stage::Canonicalize {
+        return Ok(());
+    }
+    progress(Stage::Fuse, "", 0.0);
+    let start = Instant::now();
+    let graph = std::mem::take(&mut out.graph);
+    let (graph, report) = drift_ops::fuse::fuse(graph, &fuse_options).map_err(failed)?;
+    out.graph = graph;
+    out.add_rewrites(report);
+    import::materialize_outputs(&mut out.graph);
+    verify(Stage::Fuse, &out.graph)?;
+    out.stat(Stage::Fuse, "", start, out.graph.node_count());
+    Ok(())
+}
+
+/// Everything that depends on the target.
+fn compile_variant(
+    out: &mut Compiled,
+    spec: &TargetSpec,
+    options: &CompileOptions,
+) -> Result<Variant> {
+    let disabled = |name: &str| options.disabled.iter().any(|d| d == name);
+    let start = Instant::now();
+    let limits = &spec.caps.limits;
+    let choice = LayoutChoice {
+        float: float_elem(spec, options.precision),
+        storage: spec.storage,
+        slices: spec.slices,
+        texture_2d: limits.texture_2d,
+        texture_3d: limits.texture_3d,
+        texture_layers: limits.texture_layers,
+    };
+    let mut placements = assign_layouts(&out.graph, &choice)?;
+    out.stat(Stage::AssignLayouts, &spec.id, start, out.graph.node_count());
+    let start = Instant::now();
+    let max_object_bytes = limits.storage_range_bytes.min(limits.buffer_bytes);
+    let target = Target {
+        caps: spec.caps.clone(),
+        max_object_bytes,
+        weight_elem: choice.float,
+        full_invocations: spec.full_invocations,
+    };
+    let zero_copy = !disabled("zero-copy-concat") && spec.storage == Storage::Buffer;
+    let steps = lowering::lower(&out.graph, &target, &mut placements, zero_copy)?;
+    out.stat(Stage::Lower, &spec.id, start, steps.steps.len());
+    let mut variant = Variant {
+        spec: spec.clone(),
+        placements,
+        steps,
+        planned: None,
+        requirements: None,
+        shaders: ShaderSet::new(),
+    };
+    if options.stop_after <= Stage::Lower {
+        return Ok(variant);
+    }
+    let start = Instant::now();
+    let plan_options = PlanOptions {
+        strategy: options.memory,
+        in_place: !disabled("in-place"),
+        max_object_bytes,
+    };
+    let mut planned = plan::plan(
+        &out.graph,
+        &variant.steps,
+        &variant.placements,
+        &mut out.weights,
+        &plan_options,
+    )?;
+    out.stat(Stage::PlanMemory, &spec.id, start, variant.steps.steps.len());
+    if options.stop_after > Stage::PlanMemory {
+        let start = Instant::now();
+        let (shaders, requirements) = shaders::emit(spec, &mut planned)?;
+        (variant.shaders, variant.requirements) = (shaders, Some(requirements));
+        out.stat(Stage::Emit, &spec.id, start, planned.plan.pipelines.len());
+    }
+    variant.planned = Some(planned);
+    Ok(variant)
+}
+
+impl Compiled {
+    fn stat(&mut self, stage: Stage, target: &str, start: Instant, nodes: usize) {
+        let time = start.elapsed();
+        let target = target.to_owned();
+        self.stats.push(StageStat { stage, target, time, nodes, note: String::new() });
+    }
+
+    fn add_rewrites(&mut self, report: FuseReport) {
+        for (rule, n) in report.applied {
+            *self.rewrites.applied.entry(rule).or_default() += n;
+        }
+        if self.rewrites.nodes_before == 0 {
+            self.rewrites.nodes_before = report.nodes_before;
+        }
+        self.rewrites.nodes_after = report.nodes_after;
+    }
+
+    /// The first variant that runs on a GPU, else the first.
+    pub fn main_variant(&self) -> Option<&Variant> {
+        let gpu = self.variants.iter().find(|v| v.spec.id != "reference");
+        gpu.or(self.variants.first())
+    }
+}
+
+fn verify(stage: Stage, graph: &Graph) -> Result<()> {
+    drift_ops::fuse::verify_graph(graph)
+        .map_err(|e| StageError::internal(stage.name(), format!("the graph is not valid: {e}")))
+}
+
+/// Names that `--disable` takes.
+pub fn pass_names() -> Vec<(&'static str, &'static str)> {
+    let rules = drift_ops::fuse::RULES.iter().map(|r| (r.name, r.description));
+    rules.chain(PASSES).collect()
+}
+
+fn check_disabled(disabled: &[String]) -> Result<()> {
+    let names = pass_names();
+    match disabled.iter().find(|d| !names.iter().any(|(n, _)| n == d)) {
+        None => Ok(()),
+        Some(d) => {
+            let list: Vec<&str> = names.iter().map(|(n, _)| *n).collect();
+            Err(StageError::new(
+                "options",
+                ErrorKind::Invalid,
+                format!("--disable {d}: there is no pass of this name"),
+            )
+            .help(format!("passes: {}", list.join(", "))))
+        }
+    }
+}

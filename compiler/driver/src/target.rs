@@ -1,0 +1,200 @@
+//! What the compiler specializes for: one variant of the bundle per target.
+
+use crate::error::{ErrorKind, Result, StageError};
+use drift_bundle::caps::{Api, Capabilities, Dialect, Features, Limits};
+use drift_kernel::tensor::{Elem, Storage};
+use drift_targets::Device;
+
+/// A device through one API, as the compiler sees it.
+#[derive(Clone, Debug)]
+pub struct TargetSpec {
+    /// "vulkan-baseline", "nvidia-h200", ... ; recorded in the bundle.
+    pub id: String,
+    pub dialect: Dialect,
+    pub caps: Capabilities,
+    /// Where intermediates live.
+    pub storage: Storage,
+    /// Axes of an NCHW intermediate from slowest to fastest (see `LayoutChoice::slices`).
+    pub slices: [u8; 4],
+    /// Invocations that keep the device busy.
+    pub full_invocations: u64,
+    /// Among variants that fit a device, the highest rank wins.
+    pub rank: u32,
+}
+
+impl TargetSpec {
+    /// Whether f16 may be stored natively.
+    pub fn stores_f16(&self) -> bool {
+        let f = self.caps.features;
+        f.contains(Features::STORAGE_16BIT)
+            || (self.caps.api != Api::Vulkan && f.contains(Features::F16))
+    }
+
+    /// The interpreter: everything is possible, nothing is fast.
+    pub fn reference() -> TargetSpec {
+        let caps = Capabilities {
+            api: Api::Reference,
+            device_name: "reference interpreter".into(),
+            vendor_id: 0,
+            device_id: 0,
+            features: Features::F16.union(Features::STORAGE_16BIT).union(Features::TEXTURE_2D),
+            limits: Limits {
+                workgroup_memory_bytes: 1 << 20,
+                workgroup_invocations: 1024,
+                workgroup_size: [1024; 3],
+                dispatch_workgroups: [65_535; 3],
+                storage_range_bytes: 1 << 40,
+                buffer_bytes: 1 << 40,
+                storage_buffers: 64,
+                images: 64,
+                texture_2d: 16_384,
+                texture_3d: 2048,
+                texture_layers: 2048,
+                texel_buffer: 1 << 27,
+            },
+            storage_offset_alignment: 16,
+            subgroup_size: 0,
+            subgroup_size_min: 0,
+            subgroup_size_max: 0,
+            matrix_shapes: Vec::new(),
+        };
+        TargetSpec {
+            id: "reference".into(),
+            dialect: Dialect::KernelIr,
+            caps,
+            storage: Storage::Buffer,
+            slices: [1, 2, 3, 0],
+            // large blocks per invocation: the interpreter pays per instruction
+            full_invocations: 1,
+            rank: 0,
+        }
+    }
+
+    /// A device through one of its APIs; `None` when the device lacks the API.
+    pub fn of(device: &Device, api: Api) -> Option<TargetSpec> {
+        let profile = device.profile(api)?;
+        let storage = match profile.preferences.activation_storage.image() {
+            // texel buffers have no writer in any dialect yet
+            Some(drift_bundle::caps::ImageKind::TexelBuffer) | None => Storage::Buffer,
+            Some(kind) => Storage::Image(kind),
+        };
+        // invocations that fill the device: 1024 per compute unit, a small GPU where unknown
+        let units = device.facts.compute_units.unwrap_or(8.0);
+        let lavapipe = device.id == "lavapipe";
+        Some(TargetSpec {
+            id: device.id.clone(),
+            dialect: dialect_of(api),
+            caps: profile.capabilities.clone(),
+            storage,
+            slices: [1, 2, 3, 0],
+            full_invocations: if lavapipe { 64 } else { (units * 1024.0) as u64 },
+            rank: device.rank,
+        })
+    }
+}
+
+/// Shader language of an API.
+pub const fn dialect_of(api: Api) -> Dialect {
+    match api {
+        Api::Vulkan => Dialect::SpirV,
+        Api::Metal => Dialect::Msl,
+        Api::OpenCl => Dialect::OpenClC,
+        Api::WebGpu => Dialect::Wgsl,
+        Api::Reference => Dialect::KernelIr,
+    }
+}
+
+/// Targets without `--target`: every generic profile whose dialect has a writer, and the
+/// interpreter.
+pub const DEFAULT_TARGETS: [&str; 4] =
+    ["vulkan-modern", "vulkan-baseline", "webgpu-generic", "metal-generic"];
+
+/// Resolves `--target` arguments: ids, files, `reference`; none = [`DEFAULT_TARGETS`] and the
+/// interpreter. `ID:API` picks one API of a device that has several.
+pub fn resolve(targets: &[String]) -> Result<Vec<TargetSpec>> {
+    let defaults: Vec<String> = DEFAULT_TARGETS.iter().map(|t| (*t).to_owned()).collect();
+    let names = if targets.is_empty() { &defaults } else { targets };
+    let mut out: Vec<TargetSpec> = Vec::new();
+    for name in names {
+        if name == "reference" {
+            out.push(TargetSpec::reference());
+            continue;
+        }
+        let (id, only) = match name.rsplit_once(':') {
+            Some((id, api)) if drift_targets::APIS.iter().any(|a| drift_targets::api_name(*a) == api) => {
+                (id, Some(api))
+            }
+            _ => (name.as_str(), None),
+        };
+        let device = drift_targets::resolve(id).map_err(|e| {
+            let help = Some(e.help.clone());
+            StageError { help, ..StageError::invalid("targets", e.to_string()) }
+        })?;
+        let before = out.len();
+        let mut without_writer = Vec::new();
+        for api in device.apis() {
+            if only.is_some_and(|o| o != drift_targets::api_name(api)) {
+                continue;
+            }
+            if !drift_emit::dialect_caps(dialect_of(api)).has_writer {
+                without_writer.push(drift_targets::api_name(api));
+                continue;
+            }
+            out.extend(TargetSpec::of(&device, api));
+        }
+        if out.len() == before {
+            let what = match without_writer.is_empty() {
+                true => format!("{name} has no such API"),
+                false => format!("shaders for {} are not written yet", without_writer.join(", ")),
+            };
+            return Err(StageError::new("targets", ErrorKind::Unsupported, format!("{name}: {what}"))
+                .help("`driftc devices` lists targets and their APIs"));
+        }
+    }
+    if targets.is_empty() {
+        out.push(TargetSpec::reference());
+    }
+    Ok(out)
+}
+
+/// Element type of float intermediates and weights at a precision, on a target.
+pub fn float_elem(spec: &TargetSpec, precision: Precision) -> Elem {
+    match precision {
+        Precision::F32 => Elem::F32,
+        Precision::Mixed | Precision::F16 if spec.stores_f16() => Elem::F16,
+        Precision::Mixed | Precision::F16 => Elem::F16Packed,
+    }
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    #[default]
+    F32,
+    /// f16 storage and f16 arithmetic where a kernel gains by it.
+    F16,
+    /// f16 storage, f32 arithmetic and accumulation.
+    Mixed,
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Precision, String> {
+        match s {
+            "f32" => Ok(Precision::F32),
+            "f16" => Ok(Precision::F16),
+            "mixed" => Ok(Precision::Mixed),
+            _ => Err(format!("`{s}` is not a precision; choose f32, f16 or mixed")),
+        }
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Mixed => "mixed",
+        })
+    }
+}
