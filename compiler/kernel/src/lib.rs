@@ -11,13 +11,19 @@ pub mod builder;
 pub mod compact;
 pub mod interp;
 pub mod ir;
+pub mod print;
+pub mod requirements;
 pub mod simplify;
 pub mod tensor;
+pub mod validate;
 pub mod virtualize;
 
 pub use builder::{Builder, E};
 pub use ir::*;
+pub use print::print;
+pub use requirements::{KernelNeeds, requirements};
 pub use tensor::{Elem, Layout, Storage, TensorArg, TensorId};
+pub use validate::{ValidateError, validate};
 pub use virtualize::{VirtualizeError, virtualize};
 
 /// f32 to f16 bits, round to nearest even; overflow gives infinity.

@@ -167,7 +167,8 @@ impl Pass<'_> {
             let pair = self.pure(Expr::Unpack(Packing::Half2, word), Type::vec(Scalar::F32, 2));
             return self.lane(pair, half);
         }
-        let x = self.lane(unit, lane);
-        self.cast(scalar, x)
+        // halves are converted whole: taking them apart would be f16 arithmetic to some devices
+        let unit = self.cast(scalar, unit);
+        self.lane(unit, lane)
     }
 }
