@@ -356,6 +356,16 @@ fn deep_expressions_get_names() {
 }
 
 #[test]
+fn depth_is_no_limit() {
+    let k = map("very_deep", 1, |_, x| (0..20_000).fold(x, |acc, _| acc * x + 0.5));
+    // a thread's stack, not that of a main program
+    let small = std::thread::Builder::new().stack_size(512 << 10);
+    let words = small.spawn(move || spirv(&k)).unwrap().join().unwrap();
+    const FADD: u32 = 129;
+    assert_eq!(instructions(&words, FADD).len(), 20_000);
+}
+
+#[test]
 fn images() {
     use ImageKind::*;
     for (kind, coords) in [(Texture2d, 2), (Texture2dArray, 3), (Texture3d, 3)] {

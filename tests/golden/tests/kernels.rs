@@ -176,6 +176,17 @@ fn dot4() -> Kernel {
     virtualize(b.finish()).expect("physical")
 }
 
+/// A copy out of a tensor that no single buffer may hold.
+fn split() -> Kernel {
+    let b = Builder::new("split", [64, 1, 1], [4, 1, 1]);
+    let parts = TensorArg { max_object_bytes: 512, ..row_major("x", &[256], Access::Read) };
+    let x = b.tensor(parts);
+    let y = b.tensor(row_major("y", &[256], Access::Write));
+    let i = b.global_id(0);
+    b.store(y, &[i], b.load(x, &[i]));
+    virtualize(b.finish()).expect("physical")
+}
+
 #[test]
 fn constructs() {
     let kernels = [
@@ -185,6 +196,7 @@ fn constructs() {
         cooperative(8),
         Kernel { name: "cooperative16".to_owned(), ..cooperative(16) },
         dot4(),
+        split(),
     ];
     let problems: Vec<String> = kernels
         .iter()

@@ -18,9 +18,25 @@ type Value = Handle<Expression>;
 const TANH_SATURATED: f32 = 15.0;
 
 impl Emitter<'_> {
-    /// The value of an expression, evaluated here or further out.
+    /// The value of an expression, evaluated here or further out. Operands come first, by a list
+    /// and not by recursion: unrolled sums may be thousands of operations deep.
     pub fn value(&mut self, id: ExprId) -> Result<Value, EmitError> {
-        self.place(id, self.scopes.depth())
+        let at = self.scopes.depth();
+        let mut todo = vec![(id, false)];
+        while let Some((id, operands_done)) = todo.pop() {
+            if operands_done {
+                self.place(id, at)?;
+            } else if self.scopes.find(id, at).is_none() {
+                todo.push((id, true));
+                let expr = self.kernel.expr(id);
+                if !expr.is_ordered() {
+                    let first = todo.len();
+                    expr.operands(|operand| todo.push((operand, false)));
+                    todo[first..].reverse();
+                }
+            }
+        }
+        self.place(id, at)
     }
 
     fn place(&mut self, id: ExprId, at: usize) -> Result<Value, EmitError> {
