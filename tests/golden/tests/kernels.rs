@@ -58,7 +58,7 @@ fn row_major(name: &str, shape: &[usize], access: Access) -> TensorArg {
     TensorArg {
         name: name.to_owned(),
         elem: Elem::F32,
-        stored: shape.iter().copied().collect::<Vec<_>>().as_slice().into(),
+        stored: shape.into(),
         view: Default::default(),
         layout: Layout::RowMajor,
         storage: Storage::Buffer,
