@@ -99,6 +99,7 @@ fn devices_are_found_by_name_and_number() {
     let all = Device::list().unwrap();
     assert!(all.windows(2).all(|w| w[0].kind <= w[1].kind), "best kind first");
     for (i, info) in all.iter().enumerate() {
+        println!("{info:?}");
         assert_eq!(info.index, i);
         let caps = &info.capabilities;
         assert!(caps.limits.workgroup_invocations >= 128, "{caps:?}");

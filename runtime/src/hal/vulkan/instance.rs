@@ -1,11 +1,12 @@
-//! The Vulkan instance: loaded once per process while anybody uses it.
+//! The Vulkan instance: one per process, made at the first use and kept until the process ends.
+//! Destroying it would unload the drivers, which some do not survive while other threads are at work.
 
 use super::error::{VkResultExt, driver};
 use crate::error::{Result, RuntimeError};
 use ash::{ext, khr, vk};
 use std::{
     ffi::{CStr, c_void},
-    sync::{Arc, Mutex, MutexGuard, Weak},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 const VALIDATION_LAYER: &CStr = c"VK_LAYER_KHRONOS_validation";
@@ -15,6 +16,8 @@ pub(crate) struct Instance {
     pub(crate) entry: ash::Entry,
     /// At most 1.3, the newest version this code knows.
     pub(crate) api_version: u32,
+    /// Version of the validation layer that is on.
+    layer_version: Option<u32>,
     validation: Option<Validation>,
 }
 
@@ -24,7 +27,7 @@ struct Validation {
     messages: Box<Mutex<Vec<String>>>,
 }
 
-static SHARED: Mutex<Weak<Instance>> = Mutex::new(Weak::new());
+static SHARED: Mutex<Option<Arc<Instance>>> = Mutex::new(None);
 
 /// A panic elsewhere while the lock was held leaves the data valid: every holder only reads,
 /// appends or replaces.
@@ -33,14 +36,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Instance {
-    /// The instance that is in use, or a new one.
+    /// The process's instance. A failure is not remembered: a driver may be installed meanwhile.
     pub(crate) fn shared() -> Result<Arc<Instance>> {
         let mut slot = lock(&SHARED);
-        if let Some(instance) = slot.upgrade() {
-            return Ok(instance);
+        if let Some(instance) = &*slot {
+            return Ok(instance.clone());
         }
         let instance = Arc::new(Instance::create()?);
-        *slot = Arc::downgrade(&instance);
+        *slot = Some(instance.clone());
         Ok(instance)
     }
 
@@ -67,8 +70,9 @@ impl Instance {
             return Err(RuntimeError::NoDevice { reason });
         }
         let wanted = std::env::var("DRIFT_VALIDATION").is_ok_and(|v| v == "1");
-        let has_layer = layers.iter().any(|l| l.layer_name_as_c_str() == Ok(VALIDATION_LAYER));
-        let validate = wanted && has_layer;
+        let layer = layers.iter().find(|l| l.layer_name_as_c_str() == Ok(VALIDATION_LAYER));
+        let layer_version = layer.filter(|_| wanted).map(|l| l.spec_version);
+        let validate = layer_version.is_some();
 
         let has = |name: &CStr| extensions.iter().any(|e| e.extension_name_as_c_str() == Ok(name));
         let mut enabled = Vec::new();
@@ -98,11 +102,17 @@ impl Instance {
             }
             code => driver("vkCreateInstance", code),
         })?;
-        let mut instance = Instance { raw, entry, api_version, validation: None };
+        let mut instance = Instance { raw, entry, api_version, layer_version, validation: None };
         if validate {
             instance.validation = Some(Validation::start(&instance)?);
         }
         Ok(instance)
+    }
+
+    /// A validation layer older than VK_KHR_cooperative_matrix takes its structures for errors:
+    /// under such a layer devices do without.
+    pub(crate) fn hides_cooperative_matrix(&self) -> bool {
+        self.layer_version.is_some_and(|v| v < vk::make_api_version(0, 1, 3, 255))
     }
 
     pub(crate) fn validation_enabled(&self) -> bool {

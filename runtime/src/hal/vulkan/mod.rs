@@ -29,7 +29,7 @@ use instance::{Instance, lock};
 use physical::Physical;
 use std::{
     ops::Deref,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
 /// An open device.
@@ -51,6 +51,11 @@ impl Deref for VulkanDevice {
     }
 }
 
+/// Devices that are open, one per physical device: opening one again gives the same. The lock is
+/// also held while a logical device is made or destroyed; a widespread driver hangs when that
+/// happens on several threads at once.
+static OPEN: Mutex<Vec<(vk::PhysicalDevice, Weak<DeviceInner>)>> = Mutex::new(Vec::new());
+
 pub(crate) fn list() -> Result<Vec<DeviceInfo>> {
     let instance = Instance::shared()?;
     Ok(physical::enumerate(&instance)?.into_iter().map(|p| p.info).collect())
@@ -65,6 +70,12 @@ impl VulkanDevice {
             return Err(RuntimeError::NoDevice { reason });
         }
         let physical = devices.swap_remove(index);
+        let mut open = lock(&OPEN);
+        open.retain(|(_, device)| device.strong_count() > 0);
+        let mut same = open.iter().filter(|(handle, _)| *handle == physical.handle);
+        if let Some(device) = same.find_map(|(_, device)| device.upgrade()) {
+            return Ok(VulkanDevice(device));
+        }
         let priorities = [1.0];
         let queues = [vk::DeviceQueueCreateInfo::default()
             .queue_family_index(physical.queue_family)
@@ -82,12 +93,10 @@ impl VulkanDevice {
             .check("vkCreateDevice")?;
         // SAFETY: the queue was asked for above.
         let queue = unsafe { raw.get_device_queue(physical.queue_family, 0) };
-        Ok(VulkanDevice(Arc::new(DeviceInner {
-            raw,
-            physical,
-            queue: Mutex::new(queue),
-            instance,
-        })))
+        let handle = physical.handle;
+        let device = Arc::new(DeviceInner { raw, physical, queue: Mutex::new(queue), instance });
+        open.push((handle, Arc::downgrade(&device)));
+        Ok(VulkanDevice(device))
     }
 
     pub(crate) fn validation_enabled(&self) -> bool {
@@ -123,6 +132,7 @@ impl DeviceInner {
 
 impl Drop for DeviceInner {
     fn drop(&mut self) {
+        let _open = lock(&OPEN);
         // SAFETY: every session holds the device, so none of its objects is left.
         unsafe { self.raw.destroy_device(None) };
     }
