@@ -11,6 +11,25 @@ use drift_ops::{ErrorKind, ImportCtx, eval_graph, import_node};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+/// Tests whose expected data disagrees with the specification or with the other runtimes, and why
+/// Drift computes something else. One that passes after all fails the run.
+const DIFFERENT: &[(&str, &str)] = &[
+    (
+        "test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True",
+        "the data counts positions beyond the padded input, against the operator's text; \
+         onnxruntime agrees with us",
+    ),
+    ("test_qlinearmatmul_2D_int8_float16", WRAPS),
+    ("test_qlinearmatmul_2D_int8_float32", WRAPS),
+    ("test_qlinearmatmul_3D_int8_float16", WRAPS),
+    ("test_qlinearmatmul_3D_int8_float32", WRAPS),
+    ("test_resize_downsample_scales_cubic_align_corners", FRACTION),
+    ("test_resize_downsample_scales_linear_align_corners", FRACTION),
+];
+const WRAPS: &str = "the data wraps where the text says saturate; onnxruntime saturates";
+const FRACTION: &str = "the data aligns to a fractional size (2.4 for 2 elements); onnxruntime and \
+                        PyTorch align to the real one";
+
 enum Outcome {
     Passed,
     Unsupported(String),
@@ -228,6 +247,12 @@ fn onnx_node_tests() {
         let outcome = std::panic::catch_unwind(|| run(dir))
             .unwrap_or_else(|_| Outcome::Failed("panicked".to_owned()));
         match outcome {
+            Outcome::Failed(m) if DIFFERENT.iter().any(|d| d.0 == name) => {
+                println!("  different: {name}: {m}");
+            }
+            Outcome::Passed if DIFFERENT.iter().any(|d| d.0 == name) => {
+                failed.push(format!("{name}: passes, but is listed as different"));
+            }
             Outcome::Passed => passed += 1,
             Outcome::Unsupported(m) => unsupported.entry(class(&m)).or_default().push(name),
             Outcome::Failed(m) => failed.push(format!("{name}: {m}")),
@@ -245,7 +270,7 @@ fn onnx_node_tests() {
         println!("  FAILED {f}");
     }
     assert!(failed.is_empty(), "{} node tests failed", failed.len());
-    if filter.is_empty() {
-        assert!(passed > 500, "only {passed} tests passed: is the folder complete?");
+    if filter.is_empty() && dirs.len() > 1000 {
+        assert!(passed > 900, "only {passed} tests passed: is the folder complete?");
     }
 }

@@ -54,7 +54,7 @@ pub fn centered(
     let (rank, elems) = (c.rank(v), c.shape(z).elems());
     if elems == 1 {
         z32 = c.reshape(z32, Shape::scalar())?;
-    } else if let (Some(axis), 1) = (axis, c.rank(z)) {
+    } else if let (Some(axis), 1) = (axis.filter(|a| *a < rank), c.rank(z)) {
         let mut s = vec![1; rank];
         s[axis] = elems;
         z32 = c.reshape(z32, s)?;
