@@ -1,0 +1,322 @@
+//! One node on the interpreter, compared with the reference.
+
+use drift_bundle::caps::{Api, Capabilities, Features, Limits};
+use drift_ir::{Arg, Body, DType, Graph, NodeId, Operand, PointwiseOp, Shape, Step, Tensor};
+use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options};
+use drift_kernel::tensor::{Elem, Layout, Storage, pack, unpack};
+use drift_ops::lower::{ArgRef, Lowering, Placement, Target, elem_of, lower_node};
+use drift_ops::{Case, OpDef, OpError, eval_node, infer_node};
+use std::fmt;
+
+/// How a case is placed and dressed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Row-major f32, few invocations wanted.
+    Plain,
+    /// Row-major f32 on a device that wants many invocations.
+    Wide,
+    /// All operands but the first are constants.
+    Constants,
+    /// Values of rank 3 to 5 lie in slices of four channels; operands but the first constant.
+    Slices,
+    /// Sliced operands, row-major results.
+    SlicedIn,
+    /// Row-major operands, sliced results.
+    SlicedOut,
+    /// Values stored in f16.
+    Half,
+    /// A residual addition and a ReLU after the operator.
+    Epilogue,
+    /// Both, in slices and f16.
+    SlicedEpilogue,
+    /// Result stored transposed, operands read through a transposed view.
+    Views,
+}
+
+impl Variant {
+    pub fn all() -> [Variant; 10] {
+        use Variant::*;
+        [Plain, Wide, Constants, Slices, SlicedIn, SlicedOut, Half, Epilogue, SlicedEpilogue, Views]
+    }
+
+    fn constants(self) -> bool {
+        use Variant::*;
+        matches!(self, Constants | Slices | SlicedEpilogue | Half)
+    }
+
+    fn half(self) -> bool {
+        matches!(self, Variant::Half | Variant::SlicedEpilogue)
+    }
+
+    fn epilogue(self) -> bool {
+        matches!(self, Variant::Epilogue | Variant::SlicedEpilogue)
+    }
+
+    fn slices(self, result: bool) -> bool {
+        use Variant::*;
+        match self {
+            Slices | SlicedEpilogue => true,
+            SlicedIn => !result,
+            SlicedOut => result,
+            _ => false,
+        }
+    }
+}
+
+/// Why a case failed.
+#[derive(Debug)]
+pub enum Failure {
+    Reference(OpError),
+    Lower(OpError),
+    Virtualize(String),
+    Interpret(String),
+    Wrong(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Reference(e) => write!(f, "reference: {e}"),
+            Failure::Lower(e) => write!(f, "lower: {e}"),
+            Failure::Virtualize(e) => write!(f, "virtualize: {e}"),
+            Failure::Interpret(e) => write!(f, "interpret: {e}"),
+            Failure::Wrong(e) => write!(f, "wrong result: {e}"),
+        }
+    }
+}
+
+pub fn target(variant: Variant) -> Target {
+    let caps = Capabilities {
+        api: Api::Reference,
+        device_name: "test".into(),
+        vendor_id: 0,
+        device_id: 0,
+        features: Features::default(),
+        limits: Limits {
+            workgroup_memory_bytes: 32 << 10,
+            workgroup_invocations: 256,
+            workgroup_size: [256; 3],
+            dispatch_workgroups: [65_535; 3],
+            storage_range_bytes: 1 << 30,
+            buffer_bytes: 1 << 30,
+            storage_buffers: 8,
+            images: 8,
+            texture_2d: 8192,
+            texture_3d: 2048,
+            texture_layers: 2048,
+            texel_buffer: 1 << 27,
+        },
+        storage_offset_alignment: 256,
+        subgroup_size: 32,
+        subgroup_size_min: 32,
+        subgroup_size_max: 32,
+        matrix_shapes: Vec::new(),
+    };
+    Target {
+        caps,
+        max_object_bytes: 1 << 30,
+        weight_elem: if variant.half() { Elem::F16 } else { Elem::F32 },
+        full_invocations: if variant == Variant::Wide { 1 << 20 } else { 64 },
+    }
+}
+
+fn layout(shape: &Shape, slices: bool) -> Layout {
+    let order: &[u8] = match shape.rank() {
+        3 => &[1, 2, 0],
+        4 => &[1, 2, 3, 0],
+        5 => &[1, 2, 3, 4, 0],
+        _ => return Layout::RowMajor,
+    };
+    match slices {
+        true => Layout::Slices4 { channel: 1, order: order.to_vec() },
+        false => Layout::RowMajor,
+    }
+}
+
+/// Values rounded as f16 storage rounds them.
+fn rounded(t: &Tensor, half: bool) -> Tensor {
+    if !half || !t.dtype.is_float() {
+        return t.clone();
+    }
+    let h = Tensor::from_f64s(DType::F16, t.shape.clone(), &t.to_f64s());
+    Tensor::from_f64s(t.dtype, t.shape.clone(), &h.to_f64s())
+}
+
+/// A graph of one node. `None` when the variant does not apply to the case.
+fn graph_of(def: &OpDef, case: &Case, variant: Variant) -> Result<Option<Built>, OpError> {
+    let mut g = Graph::new("case");
+    let mut operands = Vec::new();
+    let mut tensors = Vec::new();
+    let pointwise = def.name == "pointwise";
+    for (i, t) in case.operands.iter().enumerate() {
+        let Some(t) = t else {
+            operands.push(None);
+            tensors.push(None);
+            continue;
+        };
+        let mut t = rounded(t, variant.half());
+        let mut view = drift_ir::View::identity();
+        if variant == Variant::Views && t.shape.rank() >= 2 {
+            // stored with its axes reversed
+            let perm: Vec<usize> = (0..t.shape.rank()).rev().collect();
+            view = view.then(drift_ir::ViewStep::Transpose { perm: perm.clone() });
+            t = drift_ops::data::transposed(&t, &perm).expect("a permutation");
+        }
+        let value = if i > 0 && variant.constants() {
+            g.add_const(format!("c{i}"), t.clone())
+        } else {
+            g.add_input(format!("x{i}"), t.dtype, t.shape.clone())
+        };
+        operands.push(Some(Operand { value, view }));
+        tensors.push(Some(t));
+    }
+    let node = g.add_node(def.name, case.attrs.clone(), operands, Vec::new(), "case");
+    if pointwise {
+        g.node_mut(node).epilogue_operands = 0;
+        g.node_mut(node).epilogue = case.body.clone();
+    }
+    let types = infer_node(&g, g.node(node))?;
+    let (dtype, shape) = types[0].clone();
+    if variant.epilogue() {
+        if pointwise || types.len() > 1 || !dtype.is_float() {
+            return Ok(None);
+        }
+        let residual = rounded(&drift_ops::data::sample(99, dtype, shape.clone()), variant.half());
+        let value = g.add_input("residual", dtype, shape.clone());
+        tensors.push(Some(residual));
+        let n = g.node_mut(node);
+        let at = n.operands.len();
+        n.operands.push(Some(value.into()));
+        let step = |op, args| Step { op, args, dtype };
+        n.epilogue = Body {
+            steps: vec![
+                step(PointwiseOp::Add, vec![Arg::Acc, Arg::Operand(at)]),
+                step(PointwiseOp::Relu, vec![Arg::Step(0)]),
+            ],
+            results: vec![Arg::Step(1)],
+        };
+    }
+    let mut store = drift_ir::View::identity();
+    if variant == Variant::Views && types.len() == 1 && shape.rank() >= 2 {
+        let perm = (0..shape.rank()).rev().collect();
+        store = store.then(drift_ir::ViewStep::Transpose { perm });
+    }
+    for (i, (dtype, shape)) in types.iter().enumerate() {
+        let shape = store.apply(shape).expect("a permutation");
+        let v = g.add_value(format!("y{i}"), *dtype, shape, drift_ir::Def::Node(node, i));
+        g.node_mut(node).results.push(v);
+    }
+    g.node_mut(node).store_view = store;
+    Ok(Some(Built { graph: g, node, tensors }))
+}
+
+struct Built {
+    graph: Graph,
+    node: NodeId,
+    /// Stored values of all operands.
+    tensors: Vec<Option<Tensor>>,
+}
+
+/// Runs a case; `Ok(false)` when the variant does not apply.
+pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure> {
+    let Some(built) = graph_of(def, case, variant).map_err(Failure::Reference)? else {
+        return Ok(false);
+    };
+    let (g, node) = (&built.graph, built.graph.node(built.node));
+    let want = eval_node(g, node, &built.tensors).map_err(Failure::Reference)?;
+
+    let target = target(variant);
+    let float = if variant.half() { Elem::F16 } else { Elem::F32 };
+    let place = |v: drift_ir::ValueId, result: bool| Placement {
+        elem: elem_of(g.value(v).dtype, float),
+        layout: layout(&g.value(v).shape, variant.slices(result)),
+        storage: Storage::Buffer,
+        base_elems: 0,
+    };
+    let mut placements: Vec<Option<Placement>> = vec![None; g.value_count()];
+    for o in node.operands.iter().flatten() {
+        if g.const_of(o.value).is_none() {
+            placements[o.value.0 as usize] = Some(place(o.value, false));
+        }
+    }
+    for &r in &node.results {
+        placements[r.0 as usize] = Some(place(r, true));
+    }
+    let mut lowering = Lowering::new(g, built.node, &target, &placements);
+    lower_node(&mut lowering).map_err(Failure::Lower)?;
+
+    let mut memory = Memory::new();
+    let mut objects: Vec<Option<ObjectId>> = vec![None; g.value_count()];
+    for (o, t) in node.operands.iter().zip(&built.tensors) {
+        let (Some(o), Some(t)) = (o, t) else { continue };
+        if let Some(p) = &placements[o.value.0 as usize] {
+            let bytes = pack(&p.layout, p.elem, t).expect("layout fits");
+            objects[o.value.0 as usize] = Some(memory.add_bytes(&bytes));
+        }
+    }
+    for &r in &node.results {
+        let p = placements[r.0 as usize].as_ref().expect("placed above");
+        let n = p.elem.extent_bytes(p.layout.extent_elems(&g.value(r).shape)) as usize;
+        // NaN wherever no kernel writes
+        objects[r.0 as usize] = Some(memory.add_bytes(&vec![0xff; n]));
+    }
+    let temps: Vec<ObjectId> = lowering
+        .temps
+        .iter()
+        .map(|t| {
+            let n = t.elem.extent_bytes(Layout::RowMajor.extent_elems(&t.shape)) as usize;
+            memory.add_bytes(&vec![0xff; n])
+        })
+        .collect();
+    for k in lowering.kernels {
+        let physical = drift_kernel::virtualize(k.kernel.clone())
+            .map_err(|e| Failure::Virtualize(e.to_string()))?;
+        let mut binds = Vec::new();
+        for binding in &physical.bindings {
+            let arg = &k.kernel.tensors[binding.tensor.0 as usize];
+            let object = match k.args[binding.tensor.0 as usize] {
+                ArgRef::Temp(t) => temps[t],
+                ArgRef::Value(v) => match (objects[v.0 as usize], g.const_of(v)) {
+                    (Some(object), _) => object,
+                    (None, Some(t)) => {
+                        let bytes = pack(&arg.layout, arg.elem, t).expect("layout fits");
+                        memory.add_bytes(&bytes)
+                    }
+                    (None, None) => return Err(Failure::Interpret("unbound value".into())),
+                },
+            };
+            binds.push(Bind::all(object));
+        }
+        interp::run(&physical, &memory, &binds, &Options::strict())
+            .map_err(|e| Failure::Interpret(e.to_string()))?;
+    }
+    for (i, (want, &r)) in want.iter().zip(&node.results).enumerate() {
+        let p = placements[r.0 as usize].as_ref().expect("placed above");
+        let object = objects[r.0 as usize].expect("bound above");
+        let bytes = memory.read(object, 0, memory.len_bytes(object));
+        let got = unpack(&p.layout, p.elem, &want.shape, &bytes).expect("layout fits");
+        let stored = if variant.half() { DType::F16 } else { DType::F32 };
+        let dtype = if want.dtype.is_float() { stored } else { want.dtype };
+        compare(i, want, &got, def.accuracy.tolerance(dtype))?;
+    }
+    Ok(true)
+}
+
+fn compare(result: usize, want: &Tensor, got: &Tensor, tolerance: f64) -> Result<(), Failure> {
+    let (w, g) = (want.to_f64s(), got.to_f64s());
+    let scale = w.iter().filter(|x| x.is_finite()).fold(0.0f64, |m, x| m.max(x.abs()));
+    // results of exactly 0 everywhere are judged absolutely
+    let limit = tolerance * if scale == 0.0 { 1.0 } else { scale };
+    for (i, (w, g)) in w.iter().zip(&g).enumerate() {
+        // values that no f32 holds (huge integers, infinities) must agree as f32
+        let same = w == g || *w as f32 == *g as f32 || (w.is_nan() && g.is_nan());
+        let close = (w - g).abs() <= limit;
+        if !same && !close {
+            return Err(Failure::Wrong(format!(
+                "result {result} {}{}, element {i}: {g} instead of {w} (allowed {limit:e})",
+                want.dtype, want.shape
+            )));
+        }
+    }
+    Ok(())
+}
