@@ -32,6 +32,7 @@ mod container;
 mod cover;
 mod error;
 mod fit;
+mod hazard;
 mod meta;
 pub mod plan;
 mod read;
@@ -42,6 +43,7 @@ pub use check::{MAX_OBJECT_BYTES, check_variant};
 pub use container::{CURRENT_MAJOR, CURRENT_MINOR, MAGIC, Section, SectionInfo, WEIGHTS_ALIGN};
 pub use error::{BundleError, ErrorKind};
 pub use fit::{Rejected, Selection, Unmet, select};
+pub use hazard::{Hazard, hazard_report, hazards};
 pub use meta::Meta;
 pub use read::{Bundle, Contents, Shaders, Variant, VariantContents};
 

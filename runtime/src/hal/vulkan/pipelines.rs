@@ -209,7 +209,7 @@ impl Pipelines {
         let choice = caps.subgroup_size_min != caps.subgroup_size_max;
         if pipeline.subgroup_size != 0 && choice && controls.subgroup_size_control != 0 {
             stage = stage.push_next(&mut size_info);
-            let full = pipeline.workgroup_size[0] % pipeline.subgroup_size == 0;
+            let full = pipeline.workgroup_size[0].is_multiple_of(pipeline.subgroup_size);
             if full && controls.compute_full_subgroups != 0 {
                 stage = stage.flags(vk::PipelineShaderStageCreateFlags::REQUIRE_FULL_SUBGROUPS);
             }
