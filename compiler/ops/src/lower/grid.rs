@@ -62,6 +62,12 @@ impl Grid {
         Grid { shape: shape.clone(), axis: None, order, invocations: shape.elems() as u64 }
     }
 
+    /// Four elements along `axis` per invocation, the other axes in row-major order.
+    pub fn with_lanes(shape: &Shape, axis: usize) -> Grid {
+        let order = (0..shape.rank() as u8).collect();
+        Grid::of(shape, &Layout::Slices4 { channel: axis as u8, order })
+    }
+
     fn extent(&self, axis: usize) -> u64 {
         let d = self.shape[axis] as u64;
         if self.axis == Some(axis) { d.div_ceil(4) } else { d }

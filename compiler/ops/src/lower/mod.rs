@@ -9,19 +9,25 @@ mod args;
 mod arg_reduce;
 mod concat;
 mod conv_transpose;
+mod cumsum;
 mod gather;
 mod grid;
+mod grid_sample;
 mod map;
 mod matmul;
 mod norm;
 mod pad;
 mod pointwise;
 mod pool;
+mod recurrent;
 mod reduce;
 mod resize;
 mod rows;
+mod scatter;
 mod softmax;
 mod steps;
+mod top_k;
+mod views;
 
 pub mod conv;
 
@@ -43,22 +49,34 @@ fn lowering_of(op: &str) -> Option<LowerFn> {
         "concat" => concat::lower,
         "conv" => conv::lower,
         "conv_transpose" => conv_transpose::lower,
+        "cumsum" => cumsum::lower,
+        "expand" => views::lower,
         "gather" => gather::gather,
         "gather_elements" => gather::elements,
         "gather_nd" => gather::nd,
+        "grid_sample" => grid_sample::lower,
         "group_norm" => norm::groups,
+        "gru" => recurrent::lower,
         "instance_norm" => norm::groups,
         "layer_norm" => norm::trailing,
         "log_softmax" => softmax::lower,
         "lrn" => norm::lrn,
+        "lstm" => recurrent::lower,
         "matmul" => matmul::lower,
         "pad" => pad::lower,
         "pointwise" => pointwise::lower,
         "pool" => pool::lower,
         "reduce" => reduce::lower,
+        "reshape" => views::lower,
         "resize" => resize::lower,
         "rms_norm" => norm::trailing,
+        "rnn" => recurrent::lower,
+        "scatter_elements" => scatter::elements,
+        "scatter_nd" => scatter::nd,
+        "slice" => views::lower,
         "softmax" => softmax::lower,
+        "top_k" => top_k::lower,
+        "transpose" => views::lower,
         _ => return None,
     })
 }

@@ -183,10 +183,7 @@ impl Axis {
             How::Cubic { a, exclude } => {
                 let (a, exclude) = (*a, *exclude);
                 let (at, f) = self.around(b, x, &[-1, 0, 1, 2]);
-                let near = |t: E<'b>| (t * (a + 2.0) - (a + 3.0)) * t * t + 1.0f32;
-                let far = |t: E<'b>| ((t * a - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a;
-                let back = b.f32(1.0) - f;
-                let mut w = [far(f + 1.0f32), near(f), near(back), far(back + 1.0f32)];
+                let mut w = cubic_weights(b, f, a);
                 if exclude {
                     for (w, (_, inside)) in w.iter_mut().zip(&at) {
                         *w = b.select(*inside, *w, b.f32(0.0));
@@ -198,6 +195,14 @@ impl Axis {
             }
         }
     }
+}
+
+/// Weights of the elements at -1, 0, 1 and 2 around a position with fraction `f`.
+pub fn cubic_weights<'b>(b: &'b Builder, f: E<'b>, a: f32) -> [E<'b>; 4] {
+    let near = |t: E<'b>| (t * (a + 2.0) - (a + 3.0)) * t * t + 1.0f32;
+    let far = |t: E<'b>| ((t * a - 5.0 * a) * t + 8.0 * a) * t - 4.0 * a;
+    let back = b.f32(1.0) - f;
+    [far(f + 1.0f32), near(f), near(back), far(back + 1.0f32)]
 }
 
 type Around<'b> = (Vec<(E<'b>, E<'b>)>, E<'b>);
@@ -285,7 +290,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
 }
 
 /// Calls `f` with every combination of one tap per axis.
-fn each_choice<T: Clone>(taps: &[Vec<T>], f: &mut dyn FnMut(&[T])) {
+pub fn each_choice<T: Clone>(taps: &[Vec<T>], f: &mut dyn FnMut(&[T])) {
     fn nest<T: Clone>(taps: &[Vec<T>], chosen: &mut Vec<T>, f: &mut dyn FnMut(&[T])) {
         let Some((first, rest)) = taps.split_first() else { return f(chosen) };
         for t in first {

@@ -55,10 +55,7 @@ impl Rows {
             None => Lanes::None,
         };
         let grid = match lanes {
-            Lanes::Across(a) => {
-                let order = (0..shape.rank() as u8).collect();
-                Grid::of(&kept, &Layout::Slices4 { channel: a as u8, order })
-            }
+            Lanes::Across(a) => Grid::with_lanes(&kept, a),
             _ => Grid::scalar(&kept),
         };
         let steps: Vec<usize> = axes
