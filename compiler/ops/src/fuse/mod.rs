@@ -194,7 +194,8 @@ pub fn canonicalize(graph: Graph, options: &FuseOptions) -> Result<(Graph, FuseR
 
 /// Structural fusion: [`Stage::Fuse`] and [`Stage::Finish`].
 pub fn fuse(graph: Graph, options: &FuseOptions) -> Result<(Graph, FuseReport), FuseError> {
-    run(graph, options, &[Stage::Fuse, Stage::Finish])
+    // a copy that is left over may still join its element-wise neighbours
+    run(graph, options, &[Stage::Fuse, Stage::Finish, Stage::Fuse])
 }
 
 fn run(

@@ -81,7 +81,7 @@ fn plain(step: ViewStep, from: &Shape, to: &Shape) -> Option<ViewStep> {
 }
 
 /// `a` then `b` as one step, where there is one.
-fn join(a: &ViewStep, b: &ViewStep) -> Option<ViewStep> {
+fn join(a: &ViewStep, b: &ViewStep, from: &Shape) -> Option<ViewStep> {
     match (a, b) {
         (ViewStep::Reshape { .. }, ViewStep::Reshape { .. }) => Some(b.clone()),
         (ViewStep::Broadcast { .. }, ViewStep::Broadcast { .. }) => Some(b.clone()),
@@ -100,6 +100,15 @@ fn join(a: &ViewStep, b: &ViewStep) -> Option<ViewStep> {
                 steps: t.iter().zip(t2).map(|(a, b)| a.checked_mul(*b)).collect::<Option<_>>()?,
             })
         }
+        // a slice that cuts only what the broadcast repeated
+        (ViewStep::Broadcast { shape }, ViewStep::Slice { starts, sizes, steps }) => {
+            let pad = shape.rank() - from.rank();
+            let uncut = (0..from.rank()).all(|i| {
+                let j = i + pad;
+                from[i] == 1 || (starts[j] == 0 && sizes[j] == shape[j] && steps[j] == 1)
+            });
+            uncut.then(|| ViewStep::Broadcast { shape: Shape(sizes.clone()) })
+        }
         _ => None,
     }
 }
@@ -117,7 +126,7 @@ pub fn simplify(view: &View, source: &Shape) -> View {
         let mut from = shape.clone();
         while let (Some(b), Some(a)) = (&next, steps.last()) {
             let start = &before[before.len() - 1];
-            let Some(joined) = join(a, b) else { break };
+            let Some(joined) = join(a, b, start) else { break };
             from = start.clone();
             steps.pop();
             before.pop();
@@ -195,6 +204,13 @@ mod tests {
             (vec![reshape(&[24]), transpose(&[0]), reshape(&[4, 6]), transpose(&[1, 0])], 2),
             (vec![slice(&[0, 0, 0], &[2, 3, 4], &[1, 1, 1])], 0),
             (vec![ViewStep::Broadcast { shape: [1, 2, 3, 4].into() }], 1),
+            (
+                vec![
+                    ViewStep::Broadcast { shape: [5, 2, 3, 4].into() },
+                    slice(&[1, 0, 0, 0], &[2, 2, 3, 4], &[2, 1, 1, 1]),
+                ],
+                1,
+            ),
         ] {
             let view = View { steps };
             let plain = simplify(&view, &source);
