@@ -161,7 +161,7 @@ fn arg(shape: &Shape, view: View, layout: Layout, storage: Storage) -> TensorArg
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn layouts_are_injective_and_inside_their_extent((shape, layout) in laid_out()) {

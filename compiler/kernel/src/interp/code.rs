@@ -132,6 +132,13 @@ pub(super) enum Op {
         d: Reg,
         a: Reg,
     },
+    /// Computes into a variable: `ops[0]` writes `d` itself, `ops[1]` writes `temp`, of which the
+    /// active lanes are then set.
+    Into {
+        ops: Box<[Op; 2]>,
+        d: Reg,
+        temp: Reg,
+    },
     /// `array`: first register of `len` elements of `d.n` components.
     GetArray {
         array: Reg,
@@ -248,6 +255,10 @@ impl Op {
     /// Calls `f(register, is_written)` on every register, those of nested code not included.
     /// Array registers are not named: they never move.
     pub fn regs(&mut self, mut f: impl FnMut(&mut Reg, bool)) {
+        self.visit(&mut f);
+    }
+
+    fn visit(&mut self, f: &mut dyn FnMut(&mut Reg, bool)) {
         let many = |v: &mut Regs, w: bool, f: &mut dyn FnMut(&mut Reg, bool)| {
             v.as_mut_slice().iter_mut().for_each(|r| f(r, w));
         };
@@ -278,14 +289,14 @@ impl Op {
             }
             Op::Unpack { d, a, .. } => {
                 f(a, false);
-                many(d, true, &mut f);
+                many(d, true, f);
             }
             Op::Pack { d, a, .. } => {
-                many(a, false, &mut f);
+                many(a, false, f);
                 f(d, true);
             }
             Op::Pick { d, parts, index } => {
-                many(parts, false, &mut f);
+                many(parts, false, f);
                 f(index, false);
                 f(d, true);
             }
@@ -293,21 +304,21 @@ impl Op {
             | Op::LoadBuffer { d, index, .. }
             | Op::LoadShared { d, index, .. } => {
                 f(index, false);
-                many(d, true, &mut f);
+                many(d, true, f);
             }
             Op::SetArray { a, index, .. }
             | Op::StoreBuffer { a, index, .. }
             | Op::StoreShared { a, index, .. } => {
                 f(index, false);
-                many(a, false, &mut f);
+                many(a, false, f);
             }
             Op::LoadImage { d, coords, .. } => {
-                many(coords, false, &mut f);
-                many(d, true, &mut f);
+                many(coords, false, f);
+                many(d, true, f);
             }
             Op::StoreImage { a, coords, .. } => {
-                many(coords, false, &mut f);
-                many(a, false, &mut f);
+                many(coords, false, f);
+                many(a, false, f);
             }
             Op::MatrixZero { d } => f(&mut d.reg, true),
             Op::MatrixCopy { d, a } => {
@@ -329,6 +340,11 @@ impl Op {
                 f(&mut a.reg, false);
                 f(index, false);
                 f(stride, false);
+            }
+            Op::Into { ops, d, temp } => {
+                ops.iter_mut().for_each(|op| op.visit(f));
+                f(d, true);
+                f(temp, true);
             }
             Op::If { cond, .. } => f(cond, false),
             Op::For { counter, from, to, .. } => {

@@ -297,6 +297,13 @@ impl<'a> Machine<'a> {
             Op::Pack { packing, d, a } => f.pack(packing, d, a),
             Op::Pick { d, parts, index } => f.pick(d, parts, index),
             Op::Set { d, a } => self.set(d, a),
+            Op::Into { ref ops, d, temp } => {
+                if self.active == self.invocations {
+                    return self.op(&ops[0]);
+                }
+                self.op(&ops[1])?;
+                self.set(d, temp);
+            }
             Op::GetArray { array, len, var, d, index } => {
                 return self.array(array, len, var, d, index, false);
             }

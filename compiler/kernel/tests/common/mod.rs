@@ -114,7 +114,9 @@ pub fn raw(memory: &Memory, binds: &[Bind]) -> Vec<u8> {
 /// Virtualizes and runs `kernel`; `inputs[i]` is the value of tensor `i` where it is read.
 /// Returns the values of all tensors afterwards.
 pub fn execute(kernel: Kernel, inputs: &[Option<Tensor>]) -> Result<Vec<Tensor>, String> {
+    validate(&kernel).map_err(|e| e.to_string())?;
     let kernel = virtualize(kernel).map_err(|e| e.to_string())?;
+    validate(&kernel).map_err(|e| format!("{e}\n{}", print(&kernel)))?;
     let mut memory = Memory::new();
     let binds: Vec<Vec<Bind>> = kernel
         .tensors

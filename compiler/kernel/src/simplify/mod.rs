@@ -5,6 +5,8 @@
 //! bounds, remainders. Index arithmetic is assumed not to wrap (tensors have < 2^32 elements per
 //! object), which is what lets `(4q + k) / 4` become `q`.
 
+mod float;
+
 use crate::builder::State;
 use crate::ir::*;
 
@@ -13,7 +15,7 @@ pub fn pure(s: &mut State, expr: Expr, ty: Type) -> ExprId {
     match expr {
         Expr::Binary(op, a, b) if ty == U32 => u32_binary(s, op, a, b),
         Expr::Binary(op, a, b) if s.kernel.ty(a) == U32 && ty == BOOL => u32_compare(s, op, a, b),
-        Expr::Binary(op, a, b) => float_binary(s, op, a, b, ty),
+        Expr::Binary(op, a, b) => other_binary(s, op, a, b, ty),
         Expr::Fma(a, b, c) if ty == U32 => {
             let m = u32_binary(s, BinaryOp::Mul, a, b);
             u32_binary(s, BinaryOp::Add, m, c)
@@ -35,6 +37,19 @@ pub fn pure(s: &mut State, expr: Expr, ty: Type) -> ExprId {
             Expr::Splat(_, x) => *x,
             _ => s.intern(expr, ty, None),
         },
+        Expr::ExtractDynamic(v, lane) => match (s.as_u32(lane), s.kernel.expr(v)) {
+            (_, Expr::Splat(_, x)) => *x,
+            (Some(k), _) if k < u32::from(s.kernel.ty(v).vector().width) => {
+                pure(s, Expr::Extract(v, k as u8), ty)
+            }
+            _ => s.intern(expr, ty, None),
+        },
+        Expr::Compose(ref parts) => match compose(s, parts) {
+            Some(e) => e,
+            None => s.intern(expr, ty, None),
+        },
+        Expr::Fma(a, b, c) => float::fma(s, a, b, c, ty),
+        Expr::Unary(op, a) if op != UnaryOp::Not => float::unary(s, op, a, ty),
         Expr::Cast(Scalar::I32, a) => match s.as_u32(a) {
             Some(v) if v <= i32::MAX as u32 => s.intern(Expr::Lit(Lit::I32(v as i32)), I32, None),
             _ => s.intern(expr, ty, None),
@@ -58,11 +73,27 @@ pub fn pure(s: &mut State, expr: Expr, ty: Type) -> ExprId {
     }
 }
 
+/// All lanes of one vector in order are that vector; one value four times is a splat.
+fn compose(s: &mut State, parts: &[ExprId]) -> Option<ExprId> {
+    let width = parts.len() as u8;
+    if let Expr::Extract(v, 0) = *s.kernel.expr(parts[0])
+        && s.kernel.ty(v).vector().width == width
+        && (0..width).zip(parts).all(|(k, &p)| *s.kernel.expr(p) == Expr::Extract(v, k))
+    {
+        return Some(v);
+    }
+    let scalar = s.kernel.ty(parts[0]).vector().scalar;
+    parts
+        .iter()
+        .all(|p| *p == parts[0])
+        .then(|| s.intern(Expr::Splat(width, parts[0]), Type::vec(scalar, width), None))
+}
+
 fn max_of(s: &State, a: ExprId) -> Option<u64> {
     s.max[a.0 as usize]
 }
 
-fn float_binary(s: &mut State, op: BinaryOp, a: ExprId, b: ExprId, ty: Type) -> ExprId {
+fn other_binary(s: &mut State, op: BinaryOp, a: ExprId, b: ExprId, ty: Type) -> ExprId {
     if let (BinaryOp::And | BinaryOp::Or, Type::Vector(Vector { scalar: Scalar::Bool, width: 1 })) =
         (op, ty)
     {
@@ -78,7 +109,7 @@ fn float_binary(s: &mut State, op: BinaryOp, a: ExprId, b: ExprId, ty: Type) -> 
             _ => {}
         }
     }
-    s.intern(Expr::Binary(op, a, b), ty, None)
+    float::binary(s, op, a, b, ty)
 }
 
 fn u32_compare(s: &mut State, op: BinaryOp, a: ExprId, b: ExprId) -> ExprId {
@@ -91,20 +122,43 @@ fn u32_compare(s: &mut State, op: BinaryOp, a: ExprId, b: ExprId) -> ExprId {
             BinaryOp::Gt => x > y,
             _ => x >= y,
         }),
-        (None, Some(y)) => match (op, max_of(s, a)) {
-            (BinaryOp::Lt, Some(m)) if m < u64::from(y) => Some(true),
-            (BinaryOp::Le, Some(m)) if m <= u64::from(y) => Some(true),
-            (BinaryOp::Ge, Some(m)) if m < u64::from(y) => Some(false),
-            (BinaryOp::Gt, Some(m)) if m <= u64::from(y) => Some(false),
-            (BinaryOp::Ge, _) if y == 0 => Some(true),
-            (BinaryOp::Lt, _) if y == 0 => Some(false),
-            _ => None,
-        },
+        (None, Some(y)) => below(op, max_of(s, a), u64::from(y)),
+        (Some(x), None) => below(mirrored(op), max_of(s, b), u64::from(x)),
         _ => None,
     };
+    // the same on both sides
+    let known = known
+        .or_else(|| (a == b).then_some(matches!(op, BinaryOp::Eq | BinaryOp::Le | BinaryOp::Ge)));
     match known {
         Some(v) => s.intern(Expr::Lit(Lit::Bool(v)), BOOL, None),
         None => s.intern(Expr::Binary(op, a, b), BOOL, None),
+    }
+}
+
+/// What `x op y` is for all x up to `max`, where it is the same for all.
+fn below(op: BinaryOp, max: Option<u64>, y: u64) -> Option<bool> {
+    let under = max.is_some_and(|m| m < y);
+    match op {
+        BinaryOp::Lt if under => Some(true),
+        BinaryOp::Lt if y == 0 => Some(false),
+        BinaryOp::Le if under || max == Some(y) => Some(true),
+        BinaryOp::Ge if under => Some(false),
+        BinaryOp::Ge if y == 0 => Some(true),
+        BinaryOp::Gt if under || max == Some(y) => Some(false),
+        BinaryOp::Eq if under => Some(false),
+        BinaryOp::Ne if under => Some(true),
+        _ => None,
+    }
+}
+
+/// `a op b` as `b mirrored(op) a`.
+fn mirrored(op: BinaryOp) -> BinaryOp {
+    match op {
+        BinaryOp::Lt => BinaryOp::Gt,
+        BinaryOp::Le => BinaryOp::Ge,
+        BinaryOp::Gt => BinaryOp::Lt,
+        BinaryOp::Ge => BinaryOp::Le,
+        op => op,
     }
 }
 
@@ -162,14 +216,16 @@ fn linear(s: &State, e: ExprId) -> Linear {
 
 fn collect(s: &State, e: ExprId, k: u64, out: &mut Linear) {
     match *s.kernel.expr(e) {
-        Expr::Lit(Lit::U32(v)) => out.constant += u64::from(v) * k,
+        Expr::Lit(Lit::U32(v)) => {
+            out.constant = out.constant.saturating_add(u64::from(v).saturating_mul(k))
+        }
         Expr::Binary(BinaryOp::Add, a, b) => {
             collect(s, a, k, out);
             collect(s, b, k, out);
         }
         Expr::Binary(BinaryOp::Mul, a, b) => match (s.as_u32(a), s.as_u32(b)) {
-            (_, Some(c)) => collect(s, a, k * u64::from(c), out),
-            (Some(c), _) => collect(s, b, k * u64::from(c), out),
+            (_, Some(c)) => collect(s, a, k.saturating_mul(u64::from(c)), out),
+            (Some(c), _) => collect(s, b, k.saturating_mul(u64::from(c)), out),
             _ => out.add_term(e, k),
         },
         _ => out.add_term(e, k),
@@ -274,7 +330,7 @@ fn u32_binary(s: &mut State, op: BinaryOp, a: ExprId, b: ExprId) -> ExprId {
         }
         BinaryOp::Sub if cb == Some(0) => a,
         BinaryOp::Sub if a == b => s.lit_u32(0),
-        BinaryOp::Sub => raw(s, op, a, b, max_of(s, a)),
+        BinaryOp::Sub => subtract(s, a, b),
         BinaryOp::Div => match cb {
             Some(n) if n > 0 => divide(s, a, u64::from(n)),
             _ => raw(s, op, a, b, max_of(s, a)),
@@ -297,18 +353,48 @@ fn u32_binary(s: &mut State, op: BinaryOp, a: ExprId, b: ExprId) -> ExprId {
         }
         BinaryOp::Max => {
             let m = max_of(s, a).zip(max_of(s, b)).map(|(x, y)| x.max(y));
+            match (ca, cb) {
+                (_, Some(0)) => return a,
+                (Some(0), _) => return b,
+                (_, Some(c)) if max_of(s, a).is_some_and(|m| m <= u64::from(c)) => return b,
+                _ => {}
+            }
             raw(s, op, a, b, m)
         }
+        BinaryOp::And if cb.is_some_and(|m| m != u32::MAX && (m + 1).is_power_of_two()) => {
+            remainder(s, a, u64::from(cb.unwrap_or(0)) + 1)
+        }
+        BinaryOp::Shl if cb.is_some_and(|n| n < 32) => {
+            let k = s.lit_u32(1 << cb.unwrap_or(0));
+            u32_binary(s, BinaryOp::Mul, a, k)
+        }
+        BinaryOp::Shr if cb.is_some_and(|n| n < 32) => divide(s, a, 1 << cb.unwrap_or(0)),
         BinaryOp::And => {
             let m = max_of(s, a).into_iter().chain(max_of(s, b)).min();
             raw(s, op, a, b, m)
         }
-        BinaryOp::Shr => {
-            let m = cb.and_then(|n| max_of(s, a)?.checked_shr(n));
-            raw(s, op, a, b, m)
-        }
         _ => raw(s, op, a, b, None),
     }
+}
+
+/// `a - b`. Exact where every term of `b` is part of `a`. Otherwise nothing is known of the result:
+/// kernels test `i - 1 < n` for both ends at once, and rely on the wrap below zero.
+fn subtract(s: &mut State, a: ExprId, b: ExprId) -> ExprId {
+    let (mut l, m) = (linear(s, a), linear(s, b));
+    let mut part = l.constant >= m.constant;
+    for &(t, k) in &m.terms {
+        match l.terms.iter_mut().find(|(u, c)| *u == t && *c >= k) {
+            Some((_, c)) => *c -= k,
+            None => part = false,
+        }
+    }
+    if part {
+        l.constant -= m.constant;
+        l.terms.retain(|&(_, k)| k > 0);
+        return rebuild(s, &l);
+    }
+    let max = natural_max(s, &Expr::Binary(BinaryOp::Sub, a, b));
+    raw(s, BinaryOp::Sub, a, b, max)
 }
 
 /// Splits `x` into a part divisible by `n` and a rest; `None` when the rest may reach `n`.
@@ -323,6 +409,27 @@ fn split(s: &State, x: ExprId, n: u64) -> Option<(Linear, Linear)> {
     (rest.max(s)? < n).then_some((whole, rest))
 }
 
+/// Writes `l = g*y + r` with `g` a divisor of `n` (1 < g < n) and r < g: `(y, r, g)`, with the
+/// largest such `g` that some term offers.
+fn factor(s: &State, l: &Linear, n: u64) -> Option<(Linear, Linear, u64)> {
+    let mut offers: Vec<u64> = l.terms.iter().map(|&(_, k)| gcd(k, n)).collect();
+    // what all terms share
+    offers.push(l.terms.iter().fold(n, |g, &(_, k)| gcd(g, k)));
+    offers.sort_unstable();
+    offers.dedup();
+    for g in offers.into_iter().rev().filter(|&g| g > 1 && g < n) {
+        let (mut y, mut r) = (Linear::default(), Linear::default());
+        (y.constant, r.constant) = (l.constant / g, l.constant % g);
+        for &(t, k) in &l.terms {
+            if k % g == 0 { y.terms.push((t, k / g)) } else { r.terms.push((t, k)) }
+        }
+        if r.max(s).is_some_and(|m| m < g) {
+            return Some((y, r, g));
+        }
+    }
+    None
+}
+
 fn divide(s: &mut State, x: ExprId, n: u64) -> ExprId {
     if n == 1 {
         return x;
@@ -330,13 +437,9 @@ fn divide(s: &mut State, x: ExprId, n: u64) -> ExprId {
     if let Some((whole, _)) = split(s, x, n) {
         return rebuild(s, &whole);
     }
-    // a common factor: (k*y) / (k*m) = y / m
+    // a common factor: (g*y + r) / (g*m) = y / m, where r < g
     let l = linear(s, x);
-    let g = l.terms.iter().fold(gcd(l.constant, n), |g, &(_, k)| gcd(g, k));
-    if g > 1 && g < n {
-        let mut y = l.clone();
-        y.constant /= g;
-        y.terms.iter_mut().for_each(|(_, k)| *k /= g);
+    if let Some((y, _, g)) = factor(s, &l, n) {
         let y = rebuild(s, &y);
         return divide(s, y, n / g);
     }
@@ -391,16 +494,13 @@ fn remainder(s: &mut State, x: ExprId, n: u64) -> ExprId {
         let r = rebuild(s, &rest);
         return remainder(s, r, n);
     }
-    // a common factor: (k*y) % (k*m) = k * (y % m)
-    let g = l.terms.iter().fold(gcd(l.constant, n), |g, &(_, k)| gcd(g, k));
-    if g > 1 && g < n {
-        let mut y = l.clone();
-        y.constant /= g;
-        y.terms.iter_mut().for_each(|(_, k)| *k /= g);
+    // a common factor: (g*y + r) % (g*m) = g * (y % m) + r, where r < g
+    if let Some((y, r, g)) = factor(s, &l, n) {
         let y = rebuild(s, &y);
-        let r = remainder(s, y, n / g);
-        let k = s.lit_u32(g as u32);
-        return u32_binary(s, BinaryOp::Mul, r, k);
+        let y = remainder(s, y, n / g);
+        let y = mul_lit(s, y, g as u32);
+        let r = rebuild(s, &r);
+        return add(s, y, r);
     }
     if let Expr::Binary(BinaryOp::Rem, y, m) = *s.kernel.expr(x)
         && let Some(m) = s.as_u32(m)
@@ -461,7 +561,9 @@ pub(crate) fn natural_max(s: &State, expr: &Expr) -> Option<u64> {
                 },
                 BinaryOp::Min | BinaryOp::And => x.into_iter().chain(y).min(),
                 BinaryOp::Max => Some(x?.max(y?)),
-                BinaryOp::Sub | BinaryOp::Shr => x,
+                BinaryOp::Shr => x,
+                // no wrap where the largest b is not above the literal a
+                BinaryOp::Sub => s.as_u32(a).map(u64::from).filter(|&a| y.is_some_and(|y| y <= a)),
                 _ => None,
             }
         }
