@@ -79,7 +79,8 @@ impl Bundle {
         sections.iter().find(of_variant).map_or(0, |s| s.hash)
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// The whole file.
+    pub fn bytes(&self) -> &[u8] {
         self.0.bytes.as_slice()
     }
 }

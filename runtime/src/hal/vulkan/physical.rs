@@ -136,15 +136,16 @@ pub(crate) fn enumerate(instance: &Instance) -> Result<Vec<Physical>> {
             devices.push(device);
         }
     }
-    // Unstable sorting is smaller; the driver's order breaks ties.
-    for (i, device) in devices.iter_mut().enumerate() {
+    // Insertion keeps the driver's order among equals and is smaller than a sort.
+    let mut sorted: Vec<Physical> = Vec::with_capacity(devices.len());
+    for device in devices {
+        let at = sorted.iter().position(|d| d.info.kind > device.info.kind).unwrap_or(sorted.len());
+        sorted.insert(at, device);
+    }
+    for (i, device) in sorted.iter_mut().enumerate() {
         device.info.index = i;
     }
-    devices.sort_unstable_by_key(|d| (d.info.kind, d.info.index));
-    for (i, device) in devices.iter_mut().enumerate() {
-        device.info.index = i;
-    }
-    Ok(devices)
+    Ok(sorted)
 }
 
 impl Physical {

@@ -10,7 +10,6 @@ use crate::{error::Result, hal::LoadRequest};
 use ash::vk;
 use drift_bundle::plan::{Bind, BindingKind, Pipeline, Plan, Step};
 use std::{
-    collections::BTreeMap,
     ffi::CString,
     sync::{
         Mutex,
@@ -21,12 +20,14 @@ use std::{
 /// Everything between shaders and a bound dispatch.
 #[derive(Default)]
 pub(crate) struct Pipelines {
-    set_layouts: BTreeMap<Vec<BindingKindKey>, Layout>,
+    /// Few: a linear search is enough.
+    set_layouts: Vec<(Vec<BindingKindKey>, Layout)>,
     modules: Vec<vk::ShaderModule>,
     pub pipelines: Vec<vk::Pipeline>,
     cache: vk::PipelineCache,
     descriptor_pool: vk::DescriptorPool,
-    sets: BTreeMap<SetKey, vk::DescriptorSet>,
+    /// Sorted by key.
+    sets: Vec<(SetKey, vk::DescriptorSet)>,
 }
 
 type BindingKindKey = u8;
@@ -34,7 +35,7 @@ type BindingKindKey = u8;
 /// Layout and contents of a descriptor set, as numbers: equal sets are shared.
 type SetKey = Vec<u64>;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Layout {
     set: vk::DescriptorSetLayout,
     pub pipeline: vk::PipelineLayout,
@@ -78,17 +79,26 @@ impl Pipelines {
 
     /// Layout of a pipeline with these bindings.
     pub fn layout(&self, pipeline: &Pipeline) -> Layout {
-        self.set_layouts[&layout_key(&pipeline.bindings)]
+        let key = layout_key(&pipeline.bindings);
+        // `create` has made one for every pipeline of the plan.
+        self.set_layouts.iter().find(|(k, _)| *k == key).map_or_else(Layout::default, |(_, l)| *l)
     }
 
     /// The descriptor set of a dispatch.
     pub fn set(&self, pipeline: &Pipeline, binds: &[Bind]) -> vk::DescriptorSet {
-        self.sets[&set_key(pipeline, binds)]
+        // `create` has made one for every dispatch of the plan.
+        self.find_set(&set_key(pipeline, binds))
+            .map_or_else(|_| vk::DescriptorSet::null(), |i| self.sets[i].1)
+    }
+
+    /// Where a set is, or belongs.
+    fn find_set(&self, key: &SetKey) -> std::result::Result<usize, usize> {
+        self.sets.binary_search_by(|(k, _)| k.cmp(key))
     }
 
     fn add_layout(&mut self, device: &VulkanDevice, bindings: &[BindingKind]) -> Result<()> {
         let key = layout_key(bindings);
-        if self.set_layouts.contains_key(&key) {
+        if self.set_layouts.iter().any(|(k, _)| *k == key) {
             return Ok(());
         }
         let rows: Vec<_> = (0u32..)
@@ -118,7 +128,7 @@ impl Pipelines {
                 }
             }
         };
-        self.set_layouts.insert(key, layout);
+        self.set_layouts.push((key, layout));
         Ok(())
     }
 
@@ -154,18 +164,18 @@ impl Pipelines {
         self.cache = unsafe { device.raw.create_pipeline_cache(&info, None) }
             .check("vkCreatePipelineCache")?;
 
-        let done = Mutex::new(Vec::with_capacity(plan.pipelines.len()));
+        let done = Mutex::new(vec![vk::Pipeline::null(); plan.pipelines.len()]);
         let failed = Mutex::new(None);
         let next = AtomicUsize::new(0);
         let this = &*self;
-        let work = || {
-            while let Some(pipeline) = plan.pipelines.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match this.create_pipeline(device, pipeline) {
-                    Ok(handle) => lock(&done).push((std::ptr::from_ref(pipeline) as usize, handle)),
-                    Err(e) => {
-                        lock(&failed).get_or_insert(e);
-                        next.store(plan.pipelines.len(), Ordering::Relaxed);
-                    }
+        let work = || loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(pipeline) = plan.pipelines.get(index) else { break };
+            match this.create_pipeline(device, pipeline) {
+                Ok(handle) => lock(&done)[index] = handle,
+                Err(e) => {
+                    lock(&failed).get_or_insert(e);
+                    next.store(plan.pipelines.len(), Ordering::Relaxed);
                 }
             }
         };
@@ -176,10 +186,7 @@ impl Pipelines {
             }
             work();
         });
-        let mut done = done.into_inner().unwrap_or_else(|e| e.into_inner());
-        // Addresses inside one slice sort like indices.
-        done.sort_unstable_by_key(|(address, _)| *address);
-        self.pipelines = done.into_iter().map(|(_, handle)| handle).collect();
+        self.pipelines = done.into_inner().unwrap_or_else(|e| e.into_inner());
         if let Some(e) = failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
             return Err(e);
         }
@@ -233,8 +240,9 @@ impl Pipelines {
         };
         let mut counts = [0u32; 3];
         for (pipeline, binds) in dispatches() {
-            let null = vk::DescriptorSet::null();
-            if self.sets.insert(set_key(pipeline, binds), null).is_none() {
+            let key = set_key(pipeline, binds);
+            if let Err(at) = self.find_set(&key) {
+                self.sets.insert(at, (key, vk::DescriptorSet::null()));
                 layout_key(&pipeline.bindings)
                     .iter()
                     .for_each(|class| counts[*class as usize] += 1);
@@ -259,7 +267,8 @@ impl Pipelines {
             .check("vkCreateDescriptorPool")?;
         for (pipeline, binds) in dispatches() {
             let layouts = [self.layout(pipeline).set];
-            let Some(slot) = self.sets.get_mut(&set_key(pipeline, binds)) else { continue };
+            let Ok(at) = self.find_set(&set_key(pipeline, binds)) else { continue };
+            let slot = &mut self.sets[at].1;
             if *slot != vk::DescriptorSet::null() {
                 continue;
             }
@@ -283,11 +292,10 @@ impl Pipelines {
             self.pipelines.drain(..).for_each(|p| device.raw.destroy_pipeline(p, None));
             self.modules.drain(..).for_each(|m| device.raw.destroy_shader_module(m, None));
             device.raw.destroy_pipeline_cache(self.cache, None);
-            for layout in self.set_layouts.values() {
+            for (_, layout) in self.set_layouts.drain(..) {
                 device.raw.destroy_pipeline_layout(layout.pipeline, None);
                 device.raw.destroy_descriptor_set_layout(layout.set, None);
             }
-            self.set_layouts.clear();
         }
     }
 }
