@@ -115,9 +115,18 @@ fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
         .with("mode", mode.as_str())
         .with("coordinate", coordinate.as_str())
         .with("sizes", sizes)
-        .with("scales", scales);
+        .with("scales", scales.clone());
     if mode == "nearest" {
-        let default = if old { "floor" } else { "round_prefer_floor" };
+        // before opset 11 enlarging rounds down and shrinking rounds up
+        let shrinks = scales.iter().any(|s| *s < 1.0);
+        let default = match old {
+            true if shrinks && scales.iter().any(|s| *s > 1.0) => {
+                return Err(c.unsupported(format!("scales {scales:?}, both below and above 1")));
+            }
+            true if shrinks => "ceil",
+            true => "floor",
+            false => "round_prefer_floor",
+        };
         attrs.set("nearest", c.attrs.str("nearest_mode").unwrap_or(default));
     }
     if mode == "cubic" {
@@ -170,38 +179,42 @@ fn infer(c: &InferCtx) -> Result<Vec<(DType, Shape)>> {
 }
 
 /// Source coordinate of result position `i` on an axis of size `n`, resized to `out`.
+///
+/// `nearest` computes it in f32 as the runtimes do: at a scale of 0.6, position 3 is 5.0 in f32 and
+/// 4.9999998 in f64, which would take another element.
 fn source(c: &Attrs, axis: usize, i: usize, n: usize, out: usize) -> f64 {
-    let scale = c.floats("scales").map_or(1.0, |s| s[axis]);
-    let (x, len) = (i as f64, out as f64);
+    let f32s = c.str("mode") == Some("nearest");
+    let r = |v: f64| if f32s { f64::from(v as f32) } else { v };
+    let scale = r(c.floats("scales").map_or(1.0, |s| s[axis]));
+    let (x, len, last) = (i as f64, out as f64, n as f64 - 1.0);
+    let centers = || r(r((x + 0.5) / scale) - 0.5);
     match c.str("coordinate").unwrap_or("") {
-        "half_pixel" => (x + 0.5) / scale - 0.5,
+        "half_pixel" => centers(),
         "half_pixel_symmetric" => {
             // the result's size was rounded down: shift so that both centres meet
-            let adjust = len / (scale * n as f64);
-            let center = n as f64 / 2.0;
-            center * (1.0 - adjust) + (x + 0.5) / scale - 0.5
+            let adjust = r(len / r(scale * n as f64));
+            r(r(n as f64 / 2.0 * r(1.0 - adjust)) + centers())
         }
-        "pytorch_half_pixel" if out > 1 => (x + 0.5) / scale - 0.5,
+        "pytorch_half_pixel" if out > 1 => centers(),
         "pytorch_half_pixel" => 0.0,
-        "align_corners" if out > 1 => x * (n as f64 - 1.0) / (len - 1.0),
+        "align_corners" if out > 1 => r(x * last / (len - 1.0)),
         "align_corners" => 0.0,
         "tf_crop_and_resize" => {
             let roi = c.floats("roi").unwrap_or(&[]);
-            let (start, end) = (roi[axis], roi[roi.len() / 2 + axis]);
-            let last = n as f64 - 1.0;
+            let (start, end) = (r(roi[axis]), r(roi[roi.len() / 2 + axis]));
             if out > 1 {
-                start * last + x * (end - start) * last / (len - 1.0)
+                r(r(start * last) + r(x * r(r(end - start) * last) / (len - 1.0)))
             } else {
-                0.5 * (start + end) * last
+                r(0.5 * r(start + end) * last)
             }
         }
-        _ => x / scale,
+        _ => r(x / scale),
     }
 }
 
 /// The source positions and weights of one result position on one axis; `None` when it lies
-/// outside (`tf_crop_and_resize`).
-fn taps(c: &Attrs, axis: usize, i: usize, n: usize, out: usize) -> Option<Vec<(usize, f64)>> {
+/// outside (`tf_crop_and_resize`). Depends on shapes and attributes only: a back end may bake it.
+pub fn taps(c: &Attrs, axis: usize, i: usize, n: usize, out: usize) -> Option<Vec<(usize, f64)>> {
     let at = source(c, axis, i, n, out);
     let last = n as f64 - 1.0;
     if c.str("coordinate") == Some("tf_crop_and_resize") && !(0.0..=last).contains(&at) {
