@@ -1,5 +1,7 @@
 //! One node on the interpreter, compared with the reference.
 
+pub mod shapes;
+
 use drift_bundle::caps::{Api, Capabilities, Features, Limits};
 use drift_ir::{Arg, Body, DType, Graph, NodeId, Operand, PointwiseOp, Shape, Step, Tensor};
 use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options};
