@@ -5,6 +5,7 @@
 
 mod depthwise;
 mod direct;
+mod gemm;
 mod grouped;
 
 use super::{Lowering, Out};
@@ -123,6 +124,9 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     }
     if conv.depthwise() && conv.groups > 1 {
         return depthwise::lower(l, &conv);
+    }
+    if gemm::lower(l, &conv)? {
+        return Ok(());
     }
     let (i, o) = (conv.channels / conv.groups, conv.out_channels / conv.groups);
     // weights that are computed lie unpacked, without the padding that whole slices read

@@ -6,7 +6,7 @@ use super::{Conv, all, store_slice};
 use crate::Result;
 use crate::lower::{Lowering, dispatch_1d, grid::linear_id};
 use drift_ir::View;
-use drift_kernel::{E, Layout};
+use drift_kernel::{E, Layout, TensorId};
 
 const WORKGROUP: u32 = 64;
 
@@ -47,6 +47,8 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
     let b = &k.b;
     let id = linear_id(b, WORKGROUP, groups);
     let in_slices = (conv.channels / conv.groups).div_ceil(4) as u32;
+    // one slice that is not full: the rest of its lanes is left out
+    let lanes = 4.min(conv.channels / conv.groups) as u32;
     let out_per_group = (conv.out_channels / conv.groups) as u32;
     b.if_(id.lt(count as u32), || {
         let ox = (id % columns) * bw as u32;
@@ -98,8 +100,8 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
                             .collect();
                         for o in 0..bs {
                             let oc = oc + 4 * o as u32;
-                            let ws: Vec<_> = (0..4u32)
-                                .map(|i| b.load4(w, &[oc, s * 4u32 + i, tap], 0))
+                            let ws: Vec<_> = (0..lanes)
+                                .map(|i| weight(w, [oc, s * 4u32 + i, tap], i, conv))
                                 .collect();
                             for (p, v) in xs.iter().enumerate() {
                                 let mut a = acc[p][o].get();
@@ -125,6 +127,18 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
     });
     l.kernels.push(k.finish(conv.flops()));
     Ok(())
+}
+
+/// Weights of four output channels for input lane `i`. The lanes behind the last channel are zero
+/// whatever the padding of the weights holds: an input's padding is finite, not zero.
+fn weight<'b>(w: TensorId, [oc, ic, tap]: [E<'b>; 3], i: u32, conv: &Conv) -> E<'b> {
+    let b = oc.builder();
+    let channels = (conv.channels / conv.groups) as u32;
+    if channels <= 4 || channels.is_multiple_of(4) || i < channels % 4 {
+        return b.load4(w, &[oc, ic, tap], 0);
+    }
+    let v = b.load4(w, &[oc, ic.min(channels - 1), tap], 0);
+    b.select(ic.lt(channels), v, b.zero4())
 }
 
 /// The last block of a row may start inside and end outside of the output: its reads stay inside.

@@ -1,0 +1,256 @@
+//! The product with cooperative matrices: f16 operands, f32 sums.
+//!
+//! A workgroup keeps one step of both operands in workgroup memory while the next step's loads are
+//! under way into registers. Subgroups divide the tile by rows, by columns and, where the tile is
+//! small, by depth. Sums are opaque to invocations, so they pass through workgroup memory, one
+//! band of 16 rows per subgroup at a time; there, those of subgroups along the depth are added.
+
+use super::plan::{PAD, Plan, SUM_PAD};
+use super::{Conv, Product, Sink, Source, partial, pin, pixel, pixels_adjoin, reduce, steps};
+use crate::Result;
+use crate::lower::Lowering;
+use drift_kernel::builder::{S, V};
+use drift_kernel::{Access, Builder, E, Matrix, MatrixRole, Scalar, Type};
+
+const HALF4: Type = Type::vec(Scalar::F16, 4);
+
+const fn matrix(role: MatrixRole, scalar: Scalar) -> Matrix {
+    Matrix { role, scalar, rows: 16, cols: 16 }
+}
+const LEFT: Matrix = matrix(MatrixRole::A, Scalar::F16);
+const RIGHT: Matrix = matrix(MatrixRole::B, Scalar::F16);
+const SUM: Matrix = matrix(MatrixRole::C, Scalar::F32);
+
+/// One operand's share of an invocation: where in the tile, and registers for the next step.
+struct Share<'b> {
+    /// Along the row of the tile in memory, in elements: depth (left), column (right).
+    along: E<'b>,
+    /// Row of the tile in memory: pixel (left), depth (right).
+    row: E<'b>,
+    /// Present for every quad but those of the last, incomplete turn.
+    inside: Option<E<'b>>,
+    next: V<'b>,
+}
+
+/// Quads of a tile of `rows` x `length` elements, dealt out to `invocations`. `rows_adjoin`:
+/// neighbouring invocations take neighbouring rows.
+fn shares<'b>(
+    b: &'b Builder,
+    rows: u32,
+    length: u32,
+    invocations: u32,
+    rows_adjoin: bool,
+) -> Vec<Share<'b>> {
+    let quads = length / 4;
+    let count = rows * quads;
+    (0..count.div_ceil(invocations))
+        .map(|turn| {
+            let i = b.local_index() + turn * invocations;
+            let complete = (turn + 1) * invocations <= count;
+            let (row, quad) = match rows_adjoin {
+                true => (i % rows, i / rows),
+                false => (i / quads, i % quads),
+            };
+            Share {
+                along: quad * 4u32,
+                row,
+                inside: (!complete).then(|| i.lt(count)),
+                next: b.var_uninit("next", HALF4),
+            }
+        })
+        .collect()
+}
+
+fn guarded(b: &Builder, inside: Option<E<'_>>, f: impl FnOnce()) {
+    match inside {
+        Some(cond) => b.if_(cond, f),
+        None => f(),
+    }
+}
+
+struct Kernel<'b, 'c> {
+    b: &'b Builder,
+    plan: Plan,
+    product: Product,
+    source: Source<'c>,
+    left: S<'b>,
+    right: S<'b>,
+    left_shares: Vec<Share<'b>>,
+    right_shares: Vec<Share<'b>>,
+    /// Pixels of the left shares.
+    pixels: Vec<[E<'b>; 4]>,
+    first_column: E<'b>,
+    /// Row, column and depth number of the subgroup in its workgroup.
+    subgroup: [E<'b>; 3],
+    /// Sums of 16 x 16 elements, by rows.
+    sums: Vec<Vec<V<'b>>>,
+}
+
+impl<'b> Kernel<'b, '_> {
+    /// Starts the loads of a step.
+    fn load(&self, step: E<'b>) {
+        for (s, pixel) in self.left_shares.iter().zip(&self.pixels) {
+            guarded(self.b, s.inside, || {
+                s.next.set(self.source.patch(step, s.along, pixel).cast(Scalar::F16));
+            });
+        }
+        for s in &self.right_shares {
+            guarded(self.b, s.inside, || {
+                let v = self.source.filter(step, s.row, self.first_column + s.along);
+                s.next.set(v.cast(Scalar::F16));
+            });
+        }
+    }
+
+    /// Puts what was loaded into workgroup memory.
+    fn keep(&self) {
+        let put = |memory: S<'b>, s: &Share<'b>, length: u32| {
+            guarded(self.b, s.inside, || {
+                memory.store(s.row * (length / 4) + s.along / 4u32, s.next.get());
+            });
+        };
+        self.left_shares.iter().for_each(|s| put(self.left, s, self.plan.step + PAD));
+        self.right_shares.iter().for_each(|s| put(self.right, s, self.plan.columns + PAD));
+    }
+
+    /// Multiplies what is in workgroup memory.
+    fn multiply(&self) {
+        let (left_stride, right_stride) = (self.plan.step + PAD, self.plan.columns + PAD);
+        let [row, column, depth] = self.subgroup;
+        let (rows, columns) = (self.sums.len() as u32, self.sums[0].len() as u32);
+        let deep = self.plan.step / 16 / self.plan.subgroups[2];
+        for i in 0..deep {
+            let k = depth * (16 * deep) + i * 16;
+            let load_left = |r: u32| {
+                let at = (row * (16 * rows) + r * 16) * left_stride + k;
+                self.left.load_matrix(LEFT, at, left_stride, true)
+            };
+            let load_right = |c: u32| {
+                let at = k * right_stride + column * (16 * columns) + c * 16;
+                self.right.load_matrix(RIGHT, at, right_stride, true)
+            };
+            let lefts: Vec<E<'b>> = (0..rows).map(load_left).collect();
+            let rights: Vec<E<'b>> = (0..columns).map(load_right).collect();
+            for (x, sums) in lefts.iter().zip(&self.sums) {
+                for (y, sum) in rights.iter().zip(sums) {
+                    sum.set(self.b.matrix_mul_add(*x, *y, sum.get()));
+                }
+            }
+        }
+    }
+
+    /// Stores the sums through workgroup memory, band by band.
+    fn store(&self, conv: &Conv, sink: &Sink<'_>, first_row: E<'b>, by_row: bool) {
+        let (b, plan) = (self.b, &self.plan);
+        let (band, stride) = (plan.band(), plan.columns + SUM_PAD);
+        let shared = b.shared("sums", Scalar::F32, 4, plan.subgroups[2] * band * stride / 4);
+        let [row, column, depth] = self.subgroup;
+        let columns = self.sums[0].len() as u32;
+        let height = 16 * self.sums.len() as u32;
+        for (turn, sums) in (0u32..).zip(&self.sums) {
+            if turn > 0 {
+                b.barrier();
+            }
+            for (c, sum) in (0u32..).zip(sums) {
+                let at = (depth * band + row * 16u32) * stride;
+                let at = at + column * (16 * columns) + c * 16;
+                shared.store_matrix(sum.get(), at, stride, true);
+            }
+            b.barrier();
+            let (quads, invocations) = (plan.columns / 4, plan.invocations());
+            let count = band * quads;
+            for part in 0..count.div_ceil(invocations) {
+                let i = b.local_index() + part * invocations;
+                let (r, quad) = match by_row {
+                    true => (i % band, i / band),
+                    false => (i / quads, i % quads),
+                };
+                let m = first_row + r / 16u32 * height + r % 16u32 + turn * 16;
+                let n = self.first_column + quad * 4u32;
+                let mut inside = i.lt(count);
+                if !self.product.rows.is_multiple_of(plan.rows) {
+                    inside = inside.and(m.lt(self.product.rows));
+                }
+                if !self.product.columns.is_multiple_of(plan.columns) {
+                    inside = inside.and(n.lt(self.product.columns));
+                }
+                b.if_(inside, || {
+                    let read = |d: u32| shared.load((r + d * band) * (stride / 4) + quad);
+                    let sum = (0..plan.subgroups[2]).map(read).reduce(|x, y| x + y);
+                    let sum = sum.unwrap_or_else(|| b.zero4());
+                    sink.put(conv, m, n, b.workgroup_id(2), by_row, sum);
+                });
+            }
+        }
+    }
+}
+
+/// Lowers a convolution with `plan`.
+pub fn lower(l: &mut Lowering<'_>, conv: &Conv, plan: &Plan) -> Result<()> {
+    let product = Product::of(conv);
+    let by_row = pixels_adjoin(&l.result_placement(0).layout);
+    let temp = (plan.split > 1).then(|| partial(l, &product, plan, by_row));
+    let invocations = plan.invocations();
+    let k = l.kernel("conv_matrix", [invocations, 1, 1], plan.workgroups(&product));
+    let source = Source::new(l, &k, conv, plan)?;
+    let sink = match temp {
+        Some(t) => Sink::Partial(l.temp_arg(&k, t, Access::Write)),
+        None => Sink::results(l, &k, conv)?,
+    };
+    let b = &k.b;
+    b.set_subgroup_size(32);
+    let [sub_rows, sub_columns, _] = plan.subgroups;
+    let left = b.shared("left", Scalar::F16, 4, plan.rows * (plan.step + PAD) / 4);
+    let right = b.shared("right", Scalar::F16, 4, plan.step * (plan.columns + PAD) / 4);
+    let first_row = b.workgroup_id(1) * plan.rows;
+    let left_shares = shares(b, plan.rows, plan.step, invocations, source.pixels_adjoin);
+    let mut pixels: Vec<[E<'_>; 4]> = Vec::new();
+    for (i, s) in left_shares.iter().enumerate() {
+        // shares of one row have one pixel
+        if let Some(same) = left_shares[..i].iter().position(|o| o.row.id == s.row.id) {
+            let same = pixels[same];
+            pixels.push(same);
+            continue;
+        }
+        // rows past the last are computed from some pixel and dropped
+        let m = (first_row + s.row).min(product.rows - 1);
+        pixels.push(pixel(conv, m).map(|e| pin(b, e)));
+    }
+    let id = b.subgroup_id();
+    let kernel = Kernel {
+        b,
+        plan: *plan,
+        product,
+        source,
+        left,
+        right,
+        left_shares,
+        right_shares: shares(b, plan.step, plan.columns, invocations, false),
+        pixels,
+        first_column: b.workgroup_id(0) * plan.columns,
+        subgroup: [id / sub_columns % sub_rows, id % sub_columns, id / (sub_rows * sub_columns)],
+        sums: (0..plan.rows / 16 / sub_rows)
+            .map(|_| {
+                (0..plan.columns / 16 / sub_columns)
+                    .map(|_| b.var("sum", b.matrix_zero(SUM)))
+                    .collect()
+            })
+            .collect(),
+    };
+    let (from, to) = steps(b, &product, plan);
+    kernel.load(from);
+    b.for_(from, to, 1, |step| {
+        kernel.keep();
+        b.barrier();
+        let next = step + 1u32;
+        b.if_(next.lt(to), || kernel.load(next));
+        kernel.multiply();
+        b.barrier();
+    });
+    kernel.store(conv, &sink, first_row, by_row);
+    l.kernels.push(k.finish(conv.flops()));
+    match temp {
+        Some(t) => reduce(l, conv, plan, t, by_row),
+        None => Ok(()),
+    }
+}
