@@ -3,6 +3,7 @@
 pub mod shapes;
 
 use drift_bundle::caps::{Api, Capabilities, Features, Limits};
+use drift_emit::{Dialect, DialectOptions, EmitError};
 use drift_ir::{Arg, Body, DType, Graph, NodeId, Operand, PointwiseOp, Shape, Step, Tensor};
 use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options};
 use drift_kernel::tensor::{Elem, Layout, Storage, pack, unpack};
@@ -46,6 +47,11 @@ impl Variant {
         matches!(self, Constants | Slices | SlicedEpilogue | Half)
     }
 
+    /// Whether kernels are also written in every dialect (it takes longer than running them).
+    fn emits(self) -> bool {
+        matches!(self, Variant::Plain | Variant::SlicedEpilogue)
+    }
+
     fn half(self) -> bool {
         matches!(self, Variant::Half | Variant::SlicedEpilogue)
     }
@@ -71,6 +77,7 @@ pub enum Failure {
     Reference(OpError),
     Lower(OpError),
     Virtualize(String),
+    Emit(String),
     Interpret(String),
     Wrong(String),
 }
@@ -81,6 +88,7 @@ impl fmt::Display for Failure {
             Failure::Reference(e) => write!(f, "reference: {e}"),
             Failure::Lower(e) => write!(f, "lower: {e}"),
             Failure::Virtualize(e) => write!(f, "virtualize: {e}"),
+            Failure::Emit(e) => write!(f, "emit: {e}"),
             Failure::Interpret(e) => write!(f, "interpret: {e}"),
             Failure::Wrong(e) => write!(f, "wrong result: {e}"),
         }
@@ -273,6 +281,9 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
     for k in lowering.kernels {
         let physical = drift_kernel::virtualize(k.kernel.clone())
             .map_err(|e| Failure::Virtualize(e.to_string()))?;
+        if variant.emits() {
+            emits(&physical)?;
+        }
         let mut binds = Vec::new();
         for binding in &physical.bindings {
             let arg = &k.kernel.tensors[binding.tensor.0 as usize];
@@ -302,6 +313,17 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
         compare(i, want, &got, def.accuracy.tolerance(dtype))?;
     }
     Ok(true)
+}
+
+fn emits(kernel: &drift_kernel::Kernel) -> Result<(), Failure> {
+    for dialect in [Dialect::SpirV, Dialect::Msl, Dialect::Wgsl] {
+        match drift_emit::emit(kernel, dialect, &DialectOptions::default()) {
+            // what a dialect cannot say is another matter
+            Ok(_) | Err(EmitError::Unsupported { .. }) => {}
+            Err(e) => return Err(Failure::Emit(format!("{dialect:?}: {e}"))),
+        }
+    }
+    Ok(())
 }
 
 fn compare(result: usize, want: &Tensor, got: &Tensor, tolerance: f64) -> Result<(), Failure> {
