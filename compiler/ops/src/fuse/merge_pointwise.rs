@@ -45,6 +45,13 @@ pub fn inline_into(ctx: &Ctx, producer: &Node, user: NodeId) -> Option<Node> {
             return None;
         }
     }
+    // each view of the producer that the reader has repeats the producer's steps
+    let mut views: Vec<_> =
+        reader.operands[first..].iter().filter(|o| reads(o)).flatten().map(|o| &o.view).collect();
+    views.dedup();
+    if views.len() > 2 && cost(&producer.epilogue) > 8 {
+        return None;
+    }
     let mut b = BodyBuilder::new(&reader.operands[..first]);
     let results = b.inline(&reader.epilogue, |b, arg| {
         let Arg::Operand(i) = arg else { return arg };

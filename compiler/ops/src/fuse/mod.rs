@@ -19,6 +19,7 @@ mod weights;
 mod absorb_view;
 mod batch_norm_to_pointwise;
 mod clip;
+mod commute_resize;
 mod copy_view;
 mod cse;
 mod dead_code;
@@ -40,6 +41,7 @@ mod leaky_relu;
 mod merge_concat;
 mod merge_pointwise;
 mod mish;
+mod nearest_resize;
 mod norm_affine;
 mod prelu;
 mod quick_gelu;
@@ -104,12 +106,14 @@ pub static RULES: &[Rule] = &[
     fold_bias::RULE,
     fold_input_scale::RULE,
     batch_norm_to_pointwise::RULE,
+    commute_resize::RULE,
     simplify_body::RULE,
     // fuse
     store_view::RULE,
     Rule { stage: Stage::Fuse, ..fold_pad::RULE },
     absorb_view::RULE,
     slice_of_concat::RULE,
+    nearest_resize::RULE,
     merge_pointwise::RULE,
     Rule { stage: Stage::Fuse, ..simplify_body::RULE },
     softplus::RULE,

@@ -68,6 +68,7 @@ enum Edit {
     /// New content of a node; its results stay.
     Set(NodeId, Box<Node>),
     Replace(ValueId, ValueId),
+    Retype(ValueId, Shape),
     Remove(NodeId),
 }
 
@@ -129,6 +130,13 @@ impl Patch {
     #[must_use]
     pub fn replace(mut self, from: ValueId, to: ValueId) -> Patch {
         self.edits.push(Edit::Replace(from, to));
+        self
+    }
+
+    /// Another shape for a value whose node and readers this patch changes too.
+    #[must_use]
+    pub fn retype(mut self, v: ValueId, shape: Shape) -> Patch {
+        self.edits.push(Edit::Retype(v, shape));
         self
     }
 
@@ -243,6 +251,7 @@ impl Rewriter {
                     self.link(id);
                 }
                 Edit::Remove(id) => suspects.push(id),
+                Edit::Retype(v, shape) => self.graph.value_mut(v).shape = shape,
                 Edit::Replace(from, to) => {
                     for user in std::mem::take(&mut self.users[from.0 as usize]) {
                         for o in self.graph.node_mut(user).operands.iter_mut().flatten() {

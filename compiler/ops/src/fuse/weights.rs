@@ -133,6 +133,9 @@ pub struct Linear<'g> {
     pub axis: usize,
 }
 
+/// Weights up to this size may be copied when nodes share them.
+const MAX_COPY_BYTES: usize = 1 << 20;
+
 /// `conv`, `conv_transpose` or `matmul` with constant float weights, bias constant or absent.
 pub fn linear<'g>(ctx: &Ctx<'g>, id: NodeId) -> Option<Linear<'g>> {
     let node = ctx.graph.get_node(id)?;
@@ -144,6 +147,10 @@ pub fn linear<'g>(ctx: &Ctx<'g>, id: NodeId) -> Option<Linear<'g>> {
     let plain = node.epilogue.results.is_empty() && node.store_view.is_identity();
     let operand = node.operands.get(1)?.as_ref().filter(|o| plain && o.view.is_identity())?;
     let weight = ctx.constant(operand.value).filter(|t| t.dtype.is_float())?;
+    // changed weights are a copy: not worth it where the originals stay and are large
+    if ctx.users(operand.value).len() > 1 && weight.bytes().len() > MAX_COPY_BYTES {
+        return None;
+    }
     let bias_known = match node.operands.get(2) {
         Some(Some(o)) => o.view.is_identity() && ctx.constant(o.value).is_some(),
         _ => true,
