@@ -8,7 +8,7 @@ use crate::error::{Result, StageError};
 use drift_bundle::caps::ImageKind;
 use drift_ir::{Graph, NodeId, Shape, ValueId};
 use drift_kernel::tensor::{Elem, Layout, Storage};
-use drift_ops::lower::Placement;
+use drift_ops::lower::{Placement, SMALL_ELEMS};
 
 /// What a target wants of intermediates.
 #[derive(Clone, Debug)]
@@ -127,7 +127,9 @@ pub fn assign_layouts(graph: &Graph, choice: &LayoutChoice) -> Result<Vec<Option
                 Storage::Image(kind) if image_fits(kind, shape, &layout, choice) => choice.storage,
                 _ => Storage::Buffer,
             };
-            places[value.0 as usize] = place(value, choice.float, layout, storage);
+            let small = shape.elems() <= SMALL_ELEMS && storage == Storage::Buffer;
+            let float = if small { Elem::F32 } else { choice.float };
+            places[value.0 as usize] = place(value, float, layout, storage);
         }
     }
     Ok(places)

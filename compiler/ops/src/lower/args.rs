@@ -40,6 +40,10 @@ impl Target {
     }
 }
 
+/// Values of at most this many elements are kept in f32 at every precision: they cost next to
+/// nothing, and pooled means, gates and biases reach many others.
+pub const SMALL_ELEMS: usize = 4096;
+
 /// What an argument of a lowered kernel is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ArgRef {
@@ -215,7 +219,7 @@ impl<'a> Lowering<'a> {
         let value = self.graph.value(operand.value);
         let placement = match self.graph.const_of(operand.value) {
             Some(_) => Placement {
-                elem: elem_of(value.dtype, self.target.weight_elem),
+                elem: elem_of(value.dtype, self.const_elem(&value.shape)),
                 layout: layout.unwrap_or(Layout::RowMajor),
                 storage: Storage::Buffer,
                 base_elems: 0,
@@ -241,6 +245,13 @@ impl<'a> Lowering<'a> {
             max_object_bytes: self.target.max_object_bytes,
         };
         Ok(k.push(arg, ArgRef::Value(operand.value)))
+    }
+
+    /// Element type of a float constant: biases, scales and small tables stay in f32, since they
+    /// cost no bandwidth and their rounding would reach every element they touch.
+    fn const_elem(&self, shape: &Shape) -> Elem {
+        let wide = shape.iter().filter(|d| **d != 1).count();
+        if wide <= 1 && shape.elems() <= SMALL_ELEMS { Elem::F32 } else { self.target.weight_elem }
     }
 
     /// A temp as an argument.

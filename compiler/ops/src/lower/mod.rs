@@ -32,7 +32,8 @@ mod views;
 pub mod conv;
 
 pub use args::{
-    ArgRef, KernelArgs, LoweredKernel, Lowering, Out, Placement, Target, Temp, elem_of, scalar_of,
+    ArgRef, KernelArgs, LoweredKernel, Lowering, Out, Placement, SMALL_ELEMS, Target, Temp, elem_of,
+    scalar_of,
 };
 pub use grid::{Grid, dispatch_1d};
 
