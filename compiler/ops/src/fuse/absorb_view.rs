@@ -34,10 +34,11 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
         };
         let shape = ctx.shape(source.value);
         let view = simplify(&operand.view.after(&source.view.clone().then(step)), shape);
-        if i < first && rereads(node.op, i) && !is_cheap_read(&view, shape) {
+        let seen = Operand { value: source.value, view };
+        if i < first && rereads(node.op, i) && !is_cheap_read(ctx, &seen) {
             continue;
         }
-        *operand = Operand { value: source.value, view };
+        *operand = seen;
         changed = true;
     }
     changed.then(|| Patch::new(ctx).set_node(id, Node { operands, ..node.clone() }))

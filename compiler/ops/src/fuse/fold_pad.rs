@@ -83,8 +83,8 @@ fn seen_by_reader(ctx: &Ctx, pad: &Node) -> Option<(Operand, Vec<usize>)> {
     }
     let view = source.view.clone().then(ViewStep::Reshape { shape });
     let view = simplify(&view, ctx.shape(source.value));
-    let cheap = is_cheap_read(&view, ctx.shape(source.value));
-    cheap.then_some((Operand { value: source.value, view }, extra))
+    let seen = Operand { value: source.value, view };
+    is_cheap_read(ctx, &seen).then_some((seen, extra))
 }
 
 /// Attributes of a pooling whose input was padded with `value`, but for the pads themselves.

@@ -19,9 +19,8 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     let mut changed = false;
     for (i, slot) in operands.iter_mut().enumerate() {
         let Some(part) = slot.as_ref().and_then(|o| part_of(ctx, o)) else { continue };
-        let shape = ctx.shape(part.value);
         let own = node.op == "pointwise" || i >= node.epilogue_operands;
-        if own || !rereads(node.op, i) || is_cheap_read(&part.view, shape) {
+        if own || !rereads(node.op, i) || is_cheap_read(ctx, &part) {
             *slot = Some(part);
             changed = true;
         }

@@ -1,6 +1,7 @@
 //! Views as algebra: simplify, invert, classify.
 
-use drift_ir::{Node, Shape, View, ViewStep};
+use super::rewrite::Ctx;
+use drift_ir::{Def, Node, Operand, Shape, View, ViewStep};
 
 /// The view step that a view node (`reshape`, `transpose`, `slice`, `expand`) stands for.
 pub fn step_of(node: &Node) -> Option<ViewStep> {
@@ -153,13 +154,17 @@ pub fn repeats(view: &View, source: &Shape) -> usize {
 }
 
 /// Whether a kernel that reads every element many times (convolution, pooling) can still address
-/// its operand cheaply: unit-dim reshapes and slices, but no real reshape or transpose.
-pub fn is_cheap_read(view: &View, source: &Shape) -> bool {
-    let Some(shapes) = view.shapes(source) else { return false };
-    view.steps.iter().zip(shapes.windows(2)).all(|(step, w)| match step {
+/// its operand cheaply: unit-dim reshapes and slices, but no reshape that needs a division. A
+/// transpose is cheap only on a graph input, which always lies row-major: there it changes strides,
+/// while elsewhere it would tear the slices of four channels apart.
+pub fn is_cheap_read(ctx: &Ctx, operand: &Operand) -> bool {
+    let value = ctx.graph.value(operand.value);
+    let input = matches!(value.def, Def::Input);
+    let Some(shapes) = operand.view.shapes(&value.shape) else { return false };
+    operand.view.steps.iter().zip(shapes.windows(2)).all(|(step, w)| match step {
         ViewStep::Slice { .. } | ViewStep::Broadcast { .. } => true,
         ViewStep::Reshape { .. } => without_ones(&w[0]) == without_ones(&w[1]),
-        ViewStep::Transpose { .. } => false,
+        ViewStep::Transpose { .. } => input,
     })
 }
 
