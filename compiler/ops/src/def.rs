@@ -8,6 +8,9 @@ use drift_ir::{Attrs, Body, DType, Shape, Tensor};
 /// refused before anything is allocated.
 pub const MAX_ELEMS: usize = 1 << 34;
 
+/// Type of a value: element type and dims.
+pub type TensorType = (DType, Shape);
+
 /// One operator of the IR, or one ONNX operator that import spells with other IR operators.
 #[derive(Debug)]
 pub struct OpDef {
@@ -18,7 +21,7 @@ pub struct OpDef {
     /// ONNX node -> IR nodes; the values of the ONNX node's outputs, in order.
     pub import: fn(&mut ImportCtx) -> Result<Vec<drift_ir::ValueId>>,
     /// Types of the results.
-    pub infer: fn(&InferCtx) -> Result<Vec<(DType, Shape)>>,
+    pub infer: fn(&InferCtx) -> Result<Vec<TensorType>>,
     /// The definition: f64 for floats, exact for integers, rounded once to the result's dtype.
     pub reference: fn(&RefCtx) -> Result<Vec<Tensor>>,
     pub accuracy: Accuracy,

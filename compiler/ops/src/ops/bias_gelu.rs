@@ -17,7 +17,7 @@ fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
             let shape = c.shape(x);
             let last = shape.rank().checked_sub(1).ok_or_else(|| c.invalid("a scalar"))?;
             let half = shape[last] / 2;
-            if shape[last] % 2 != 0 {
+            if !shape[last].is_multiple_of(2) {
                 return Err(c.invalid(format!("the last dim of {shape} is odd")));
             }
             let left = c.slice_axis(x, last, 0, half)?;

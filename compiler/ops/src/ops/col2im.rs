@@ -31,7 +31,7 @@ fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
         || taps == 0
         || taps > 1 << 12
         || shape.rank() != 3
-        || shape[1] % taps != 0
+        || !shape[1].is_multiple_of(taps)
     {
         return Err(bad());
     }

@@ -14,7 +14,7 @@ fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
     let (rank, dtype) = (c.rank(x), c.dtype(x));
     if c.op_type == "MeanVarianceNormalization" {
         let axes = match c.attrs.ints("axes") {
-            Some(a) => c.axes(&a.to_vec(), rank)?,
+            Some(a) => c.axes(a, rank)?,
             None => c.axes(&[0, 2, 3], rank)?,
         };
         let mean = reduce::emit(c, "mean", x, axes.clone(), true)?;

@@ -26,7 +26,7 @@ fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
     if c.op_type == "CenterCropPad" {
         let want = c.const_i64s(1, "the shape")?.ok_or_else(|| c.invalid("no shape"))?;
         let axes = match c.attrs.ints("axes") {
-            Some(a) => c.axes(&a.to_vec(), rank)?,
+            Some(a) => c.axes(a, rank)?,
             None => (0..rank).collect(),
         };
         if want.len() != axes.len() {

@@ -86,7 +86,7 @@ fn reshape_dims(c: &ImportCtx, from: &Shape) -> Result<Vec<usize>> {
     }
     let known = Shape(dims.clone()).checked_elems().ok_or_else(|| bad("too many elements"))?;
     if let Some(i) = infer {
-        if known == 0 || from.elems() % known != 0 {
+        if known == 0 || !from.elems().is_multiple_of(known) {
             return Err(bad("the element counts do not divide"));
         }
         dims[i] = from.elems() / known;

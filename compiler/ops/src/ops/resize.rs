@@ -36,7 +36,7 @@ fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
             .help("export with antialias off, or put a blurring convolution in front"));
     }
     let axes = match c.attrs.ints("axes") {
-        Some(a) => c.axes(&a.to_vec(), rank)?,
+        Some(a) => c.axes(a, rank)?,
         None => (0..rank).collect(),
     };
     let given_scales = match c.attrs.get("scales") {

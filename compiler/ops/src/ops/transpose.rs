@@ -20,7 +20,7 @@ fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
     let x = c.input(0)?;
     let rank = c.rank(x);
     let perm = match c.attrs.ints("perm") {
-        Some(p) => c.axes(&p.to_vec(), rank)?,
+        Some(p) => c.axes(p, rank)?,
         None => (0..rank).rev().collect(),
     };
     if perm.len() != rank {
