@@ -3,7 +3,7 @@
 use super::InterpError;
 use super::code::*;
 use super::compile::Program;
-use super::math::File;
+use super::math::{File, widen};
 use super::memory::{Bound, store_half};
 use super::strict::Races;
 use crate::ir::*;
@@ -47,10 +47,7 @@ fn count(mask: &[Lanes]) -> usize {
 #[inline]
 fn load_word(words: &[AtomicU32], scalar: Scalar, at: usize) -> u32 {
     match scalar {
-        Scalar::F16 => {
-            let bits = words[at / 2].load(Relaxed) >> (16 * (at % 2));
-            f16::from_bits(bits as u16).to_f32().to_bits()
-        }
+        Scalar::F16 => widen(words[at / 2].load(Relaxed) >> (16 * (at % 2))),
         _ => words[at].load(Relaxed),
     }
 }
@@ -462,8 +459,19 @@ impl<'a> Machine<'a> {
                 }
                 let at = i as usize * n;
                 if elem.scalar == Scalar::F16 {
-                    for (k, out) in out.iter_mut().enumerate().take(n) {
-                        out[l] = load_word(words, Scalar::F16, at + k);
+                    match n {
+                        2 | 4 => {
+                            for (k, w) in words[at / 2..(at + n) / 2].iter().enumerate() {
+                                let w = w.load(Relaxed);
+                                out[2 * k][l] = widen(w);
+                                out[2 * k + 1][l] = widen(w >> 16);
+                            }
+                        }
+                        _ => {
+                            for (k, out) in out.iter_mut().enumerate().take(n) {
+                                out[l] = load_word(words, Scalar::F16, at + k);
+                            }
+                        }
                     }
                 } else {
                     for (out, w) in out.iter_mut().zip(&words[at..at + n]) {

@@ -46,6 +46,8 @@ pub struct Place {
 #[derive(Debug, Default)]
 struct StandIns {
     originals: HashMap<ExprId, ExprId>,
+    /// Some coordinate is a sum that has no stand-in yet.
+    sums: bool,
 }
 
 impl StandIns {
@@ -71,6 +73,7 @@ impl StandIns {
         }
         let g = terms.iter().fold(0, |g, &(_, k)| simplify::gcd(g, k));
         if !opaque || g == 0 {
+            self.sums |= g > 0;
             return coord;
         }
         // coord = g * q + r
@@ -185,6 +188,9 @@ pub fn place(
         };
         if better {
             best = Some((p.whole, price, p));
+        }
+        if !ins.sums {
+            break;
         }
     }
     best.map(|(_, _, p)| p).ok_or_else(|| LayoutError("no address".into()))
