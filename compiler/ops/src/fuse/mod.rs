@@ -55,6 +55,7 @@ mod slice_of_concat;
 mod softmax;
 mod softplus;
 mod store_view;
+mod transpose_of_concat;
 
 pub use rewrite::{Ctx, Patch, Rewriter};
 
@@ -95,6 +96,7 @@ pub static RULES: &[Rule] = &[
     fold_constants::RULE,
     cse::RULE,
     merge_concat::RULE,
+    transpose_of_concat::RULE,
     layer_norm::RULE,
     rms_norm::RULE,
     softmax::RULE,

@@ -28,14 +28,17 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     if swaps_last(node) && !ctx.is_output(result) && ctx.users(result).iter().all(products) {
         return None;
     }
-    let (_, producer) = ctx.producer(operand.value)?;
+    let (producer_id, producer) = ctx.producer(operand.value)?;
     if !takes_store_view(producer) || producer.results.len() != 1 {
         return None;
     }
     let own = super::own_shape(ctx.graph, producer)?;
     let store_view = simplify(&view.after(&producer.store_view), &own);
     let store_view = node.store_view.after(&store_view);
-    Some(Patch::new(ctx).set_node(id, Node { store_view, ..producer.clone() }))
+    // the producer keeps its place in the execution order
+    let patch = Patch::new(ctx).retype(operand.value, ctx.shape(result).clone());
+    let patch = patch.set_node(producer_id, Node { store_view, ..producer.clone() });
+    Some(patch.replace(result, operand.value))
 }
 
 /// Whether the node is the transpose of the last two axes.
