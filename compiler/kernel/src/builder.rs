@@ -458,6 +458,8 @@ impl Builder {
 
 macro_rules! binary_methods {
     ($($name:ident $op:ident)*) => {$(
+        // `shl` and `shr` are methods like the others: Rust's operators take no literal shift here
+        #[allow(clippy::should_implement_trait)]
         pub fn $name(self, other: impl IntoExpr<'b>) -> E<'b> {
             self.binary(BinaryOp::$op, other)
         }

@@ -50,6 +50,8 @@ fn eval(k: &Kernel, e: ExprId, env: [u32; 3]) -> u32 {
     }
 }
 
+type Check = Box<dyn Fn(u64) -> bool>;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -96,7 +98,7 @@ proptest! {
         }
         // comparisons, those that wrap below zero too
         let last = exprs.len() - 1;
-        let checks: Vec<(E, Box<dyn Fn(u64) -> bool>)> = vec![
+        let checks: Vec<(E, Check)> = vec![
             (exprs[last].lt(30u32), Box::new(|v| v < 30)),
             (exprs[last].ge(17u32), Box::new(|v| v >= 17)),
             (b.u32(9).ge(exprs[last]), Box::new(|v| 9 >= v)),
@@ -105,7 +107,7 @@ proptest! {
         ];
         let bounds: Vec<Option<u64>> = exprs.iter().map(|&e| b.max_of(e)).collect();
         let exprs: Vec<ExprId> = exprs.iter().map(|e| e.id).collect();
-        let checks: Vec<(ExprId, Box<dyn Fn(u64) -> bool>)> =
+        let checks: Vec<(ExprId, Check)> =
             checks.into_iter().map(|(e, f)| (e.id, f)).collect();
         let kernel = b.finish();
         for (p, env) in leaves.iter().enumerate() {

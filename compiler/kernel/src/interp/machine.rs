@@ -195,8 +195,9 @@ impl<'a> Machine<'a> {
         let Some(frame) = self.frames.last() else { return };
         for k in 0..self.mask.len() {
             let c = cond(&self.file, k as u32);
-            for i in 0..W {
-                self.mask[k][i] = if c[i] != 0 { frame.mask[k][i] } else { 0 };
+            let lanes = self.mask[k].iter_mut().zip(&frame.mask[k]);
+            for ((m, &open), c) in lanes.zip(c) {
+                *m = if c != 0 { open } else { 0 };
             }
         }
         self.active = count(&self.mask);

@@ -95,7 +95,7 @@ impl Memory {
     /// Copies bytes into a buffer. Offset and length are multiples of 4 and inside it, or it
     /// panics.
     pub fn write(&self, object: ObjectId, offset_bytes: u64, bytes: &[u8]) {
-        assert!(offset_bytes % 4 == 0 && bytes.len() % 4 == 0, "whole words");
+        assert!(offset_bytes.is_multiple_of(4) && bytes.len().is_multiple_of(4), "whole words");
         let to = &self.all(object)[offset_bytes as usize / 4..][..bytes.len() / 4];
         for (w, c) in to.iter().zip(bytes.chunks_exact(4)) {
             w.store(u32::from_le_bytes([c[0], c[1], c[2], c[3]]), Relaxed);

@@ -248,7 +248,7 @@ fn attempt(
 /// True when the object consists of vec4 slots.
 pub fn slotted(arg: &TensorArg) -> bool {
     match arg.storage {
-        Storage::Buffer => arg.extent_elems() % 4 == 0 && arg.base_elems % 4 == 0,
+        Storage::Buffer => arg.extent_elems().is_multiple_of(4) && arg.base_elems.is_multiple_of(4),
         Storage::Image(_) => true,
     }
 }

@@ -164,7 +164,7 @@ impl Layout {
         match self {
             Layout::RowMajor => {
                 let last = shape.rank().checked_sub(1)?;
-                (shape[last] % 4 == 0).then_some(last)
+                shape[last].is_multiple_of(4).then_some(last)
             }
             Layout::Slices4 { channel, .. } => Some(usize::from(*channel)),
             Layout::Weights { permutation, .. } => Some(usize::from(permutation[5] == 5)),
@@ -175,9 +175,10 @@ impl Layout {
     pub fn pads(&self, shape: &Shape) -> bool {
         match self {
             Layout::RowMajor => false,
-            Layout::Slices4 { channel, .. } => shape[usize::from(*channel)] % 4 != 0,
+            Layout::Slices4 { channel, .. } => !shape[usize::from(*channel)].is_multiple_of(4),
             Layout::Weights { group, .. } => {
-                shape[1] % 4 != 0 || shape[0] as u64 % (4 * u64::from((*group).max(1))) != 0
+                !shape[1].is_multiple_of(4)
+                    || !(shape[0] as u64).is_multiple_of(4 * u64::from((*group).max(1)))
             }
         }
     }

@@ -89,7 +89,7 @@ impl TensorArg {
         let each = 1u64 << most.ilog2();
         let full = total / each;
         let mut out = vec![each; full as usize];
-        if total % each > 0 {
+        if !total.is_multiple_of(each) {
             out.push(total % each);
         }
         out

@@ -120,7 +120,7 @@ impl Pass<'_> {
             return Ok(());
         };
         let dim = arg.stored[axis];
-        if dim % 4 == 0 {
+        if dim.is_multiple_of(4) {
             return Ok(());
         }
         let last = self.compare(BinaryOp::Eq, channel, dim as u32 - 1);
