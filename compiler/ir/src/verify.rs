@@ -193,10 +193,10 @@ fn check_node(
                 }
             }
         }
-        if let (Some(own), true) = (&own, node.epilogue.results.is_empty()) {
-            if own[i].0 != v.dtype {
-                return Err(format!("result {i} has dtype {}, expected {}", v.dtype, own[i].0));
-            }
+        if let (Some(own), true) = (&own, node.epilogue.results.is_empty())
+            && own[i].0 != v.dtype
+        {
+            return Err(format!("result {i} has dtype {}, expected {}", v.dtype, own[i].0));
         }
     }
     if node.epilogue == Body::default() {
@@ -230,10 +230,10 @@ fn check_body(
 ) -> Result<(), String> {
     let first = if pointwise { 0 } else { node.epilogue_operands };
     for (i, operand) in operands.iter().enumerate().skip(first) {
-        if let (Some((_, shape)), Some(own)) = (operand, own) {
-            if shape != own {
-                return Err(format!("the body reads operand {i} as {shape}, but runs over {own}"));
-            }
+        if let (Some((_, shape)), Some(own)) = (operand, own)
+            && shape != own
+        {
+            return Err(format!("the body reads operand {i} as {shape}, but runs over {own}"));
         }
     }
     // None = any dtype (constants, and the accumulator when the type function is absent)

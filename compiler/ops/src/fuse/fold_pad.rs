@@ -47,7 +47,7 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
         // a window of pads alone has no maximum and no mean
         let (kernel, dilation) = (attrs.usizes("kernel")?, attrs.usizes("dilations")?);
         let n = kernel.len();
-        if (0..2 * n).any(|i| pads[i] >= dilation[i % n] * (kernel[i % n].max(1) - 1) + 1) {
+        if (0..2 * n).any(|i| pads[i] > dilation[i % n] * (kernel[i % n].max(1) - 1)) {
             return None;
         }
     }

@@ -48,11 +48,7 @@ pub fn per_channel(ctx: &Ctx, operand: &Operand, shape: &Shape, axis: usize) -> 
     if let Some(v) = t.splat_f64() {
         return Some(vec![v; n]);
     }
-    let plain = match operand.view.steps.as_slice() {
-        [] => true,
-        [ViewStep::Broadcast { .. }] => true,
-        _ => false,
-    };
+    let plain = matches!(operand.view.steps.as_slice(), [] | [ViewStep::Broadcast { .. }]);
     let pad = shape.rank().checked_sub(t.shape.rank())?;
     let own = axis.checked_sub(pad)?;
     let fits = t.shape.iter().enumerate().all(|(i, d)| *d == 1 || (i == own && *d == n));
