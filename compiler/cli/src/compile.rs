@@ -106,8 +106,8 @@ pub fn run(args: &CompileArgs) -> Result {
         bundle_bytes = Some(package::write(&compiled, meta, path)?);
     }
     if let Some(path) = &args.report {
-        let title = args.options.model.display().to_string();
-        crate::reporting::write(&compiled, &title, path)?;
+        let precision = options.precision.to_string();
+        crate::reporting::write(&compiled, &args.options.model, &precision, bundle_bytes, path)?;
     }
     if args.json {
         println!("{:#}", summary::json(&compiled, bundle_bytes));

@@ -11,7 +11,7 @@ use crate::target::{Precision, TargetSpec, float_elem};
 use crate::weights::WeightPool;
 use crate::{import, shaders};
 use drift_bundle::ShaderSet;
-use drift_bundle::caps::Requirements;
+use drift_bundle::caps::{Api, Requirements};
 use drift_ir::Graph;
 use drift_kernel::tensor::Storage;
 use drift_ops::fuse::{FuseOptions, FuseReport};
@@ -109,15 +109,28 @@ pub fn compile(
         return Ok(out);
     }
     let count = options.targets.len().max(1) as f32;
+    let mut left_out = None;
     for (i, spec) in options.targets.iter().enumerate() {
         progress(Stage::Lower, &spec.id, i as f32 / count);
-        let variant = compile_variant(&mut out, spec, options).map_err(|mut e| {
-            if options.targets.len() > 1 {
-                e.message = format!("target {}: {}", spec.id, e.message);
+        match compile_variant(&mut out, spec, options) {
+            Ok(variant) => out.variants.push(variant),
+            Err(e) if !spec.required && e.kind == ErrorKind::Unsupported => {
+                out.notes.push(format!("no variant for {}: {}", spec.id, e.message));
+                left_out.get_or_insert(e);
             }
-            e
-        })?;
-        out.variants.push(variant);
+            Err(mut e) => {
+                if options.targets.len() > 1 {
+                    e.message = format!("target {}: {}", spec.id, e.message);
+                }
+                return Err(e);
+            }
+        }
+    }
+    // a bundle that no GPU can run is nothing to ship
+    if let Some(e) = left_out
+        && !out.variants.iter().any(|v| v.spec.caps.api != Api::Reference)
+    {
+        return Err(e);
     }
     Ok(out)
 }

@@ -45,8 +45,19 @@ pub struct DispatchInfo {
     pub kernel: String,
     pub pipeline: u32,
     pub flops: u64,
-    /// Name, shape, layout and bytes of every argument; `true` = written.
-    pub args: Vec<(String, String, String, u64, bool)>,
+    pub workgroups: [u32; 3],
+    pub workgroup_size: [u32; 3],
+    pub args: Vec<ArgInfo>,
+}
+
+/// One argument of a dispatch, for the report.
+#[derive(Clone, Debug)]
+pub struct ArgInfo {
+    pub name: String,
+    pub arg: TensorArg,
+    pub bytes: u64,
+    /// A packed constant.
+    pub weight: bool,
 }
 
 /// How memory is planned.
@@ -501,6 +512,8 @@ impl Planner<'_> {
                 kernel: physical.name.clone(),
                 pipeline: 0,
                 flops: step.flops,
+                workgroups: physical.workgroups,
+                workgroup_size: physical.workgroup_size,
                 args: self.describe(&physical, &step.args),
             };
             let workgroups = physical.workgroups;
@@ -588,17 +601,18 @@ impl Planner<'_> {
         Ok(binds)
     }
 
-    fn describe(&self, kernel: &Kernel, args: &[Bound]) -> Vec<(String, String, String, u64, bool)> {
-        kernel
-            .tensors
-            .iter()
-            .zip(args)
-            .map(|(t, b)| {
-                let layout = format!("{:?} in {:?}, {:?}", t.layout, t.storage, t.elem);
-                let written = t.access != Access::Read;
-                (self.name_of(*b), t.stored.to_string(), layout, arg_bytes(t), written)
-            })
-            .collect()
+    fn describe(&self, kernel: &Kernel, args: &[Bound]) -> Vec<ArgInfo> {
+        let weight = |b: &Bound| match b {
+            Bound::Value(v) => self.graph.const_of(*v).is_some(),
+            Bound::Temp(_) => false,
+        };
+        let info = |(t, b): (&TensorArg, &Bound)| ArgInfo {
+            name: self.name_of(*b),
+            arg: t.clone(),
+            bytes: arg_bytes(t),
+            weight: weight(b),
+        };
+        kernel.tensors.iter().zip(args).map(info).collect()
     }
 }
 

@@ -20,6 +20,9 @@ pub struct TargetSpec {
     pub full_invocations: u64,
     /// Among variants that fit a device, the highest rank wins.
     pub rank: u32,
+    /// Asked for by name: a model that cannot run on it is an error. A default target that a model
+    /// does not fit is left out of the bundle, with a note.
+    pub required: bool,
 }
 
 impl TargetSpec {
@@ -67,6 +70,7 @@ impl TargetSpec {
             // large blocks per invocation: the interpreter pays per instruction
             full_invocations: 1,
             rank: 0,
+            required: true,
         }
     }
 
@@ -89,6 +93,7 @@ impl TargetSpec {
             slices: [1, 2, 3, 0],
             full_invocations: if lavapipe { 64 } else { (units * 1024.0) as u64 },
             rank: device.rank,
+            required: true,
         })
     }
 }
@@ -152,7 +157,8 @@ pub fn resolve(targets: &[String]) -> Result<Vec<TargetSpec>> {
         }
     }
     if targets.is_empty() {
-        out.push(TargetSpec::reference());
+        out.iter_mut().for_each(|t| t.required = false);
+        out.push(TargetSpec { required: false, ..TargetSpec::reference() });
     }
     Ok(out)
 }

@@ -39,6 +39,11 @@ impl ShaderSet {
         self.add(words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>())
     }
 
+    /// Blob number `index`, as [`ShaderSet::add`] numbered it.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        self.blobs.get(index).map(Vec::as_slice)
+    }
+
     pub fn len(&self) -> usize {
         self.blobs.len()
     }
