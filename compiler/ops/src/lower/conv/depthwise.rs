@@ -5,17 +5,26 @@ use super::{Conv, all, store_slice};
 use crate::Result;
 use crate::lower::{Lowering, dispatch_1d, grid::linear_id};
 use drift_ir::{View, ViewStep};
-use drift_kernel::Layout;
+use drift_kernel::{E, Layout};
 
 const WORKGROUP: u32 = 64;
+
+/// Devices with fewer invocations (CPUs) compile long code slowly and gain nothing by it.
+const UNROLL_INVOCATIONS: u64 = 4096;
+/// Most taps of a kernel that is written out.
+const UNROLL_TAPS: usize = 25;
+
+/// Pixels along W per invocation: neighbours share inputs, as long as the device stays busy.
+fn block(l: &Lowering<'_>, conv: &Conv, slices: u32) -> usize {
+    let rows = conv.batch * conv.output[0] * conv.output[1] * slices as usize;
+    let busy = |w: usize| (rows * conv.output[2] / w) as u64 >= l.target.full_invocations;
+    [4, 2].into_iter().find(|&w| conv.output[2] >= w && busy(w)).unwrap_or(1)
+}
 
 pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
     let slices = conv.channels.div_ceil(4) as u32;
     let rows = conv.batch * conv.output[0] * conv.output[1];
-    let busy = |w: usize| {
-        (rows * slices as usize * conv.output[2] / w) as u64 >= l.target.full_invocations
-    };
-    let bw = if conv.output[2] >= 4 && busy(4) { 4 } else { 1 };
+    let bw = block(l, conv, slices);
     let columns = conv.output[2].div_ceil(bw) as u32;
     let count = u64::from(columns) * u64::from(slices) * rows as u64;
     let groups = dispatch_1d(count, WORKGROUP);
@@ -49,32 +58,51 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
             None => b.zero4(),
         };
         let acc: Vec<_> = (0..bw).map(|_| b.var("acc", init())).collect();
-        b.for_(0u32, conv.kernel[0] as u32, 1, |kd| {
-            let (id_, in_d) = conv.tap(od, kd, 0);
-            b.for_(0u32, conv.kernel[1] as u32, 1, |ky| {
-                let (iy, in_y) = conv.tap(oy, ky, 1);
-                // short rows of taps are written out: their loads overlap
-                let unrolled = if conv.kernel[2] <= 7 { conv.kernel[2] } else { 1 };
-                let step = |kx: drift_kernel::E<'_>| {
-                    let tap = (kd * conv.kernel[1] as u32 + ky) * conv.kernel[2] as u32 + kx;
-                    let wv = b.load4(w, &[c, tap], 0);
-                    for (p, a) in acc.iter().enumerate() {
-                        let (ix, in_x) = conv.tap(ox + p as u32, kx, 2);
-                        let ix = ix.min(conv.input[2] as u32 - 1);
-                        let v = b.load4(x, &[n, c, id_, iy, ix], 1);
-                        let v = match all(&[in_d, in_y, in_x]) {
-                            Some(inside) => b.select(inside, v, b.zero4()),
-                            None => v,
-                        };
-                        a.set(v.fma(wv, a.get()));
-                    }
-                };
-                if unrolled > 1 {
-                    (0..unrolled as u32).for_each(|kx| step(b.u32(kx)));
-                } else {
-                    b.for_(0u32, conv.kernel[2] as u32, 1, step);
+        let ragged = !conv.output[2].is_multiple_of(bw);
+        // one row of taps: all of its loads, inputs that pixels share once, then the sums
+        let row = |kd, ky, columns: &[_]| {
+            let (z, in_z) = conv.tap(od, kd, 0);
+            let (y, in_y) = conv.tap(oy, ky, 1);
+            let mut loaded: Vec<(E<'_>, E<'_>)> = Vec::new();
+            let mut read = |p: usize, kx| {
+                let (x_, in_x) = conv.tap(ox + p as u32, kx, 2);
+                // the last block may start inside and end outside of the output
+                let x_ = if ragged { x_.min(conv.input[2] as u32 - 1) } else { x_ };
+                if let Some((_, v)) = loaded.iter().find(|(at, _)| at.id == x_.id) {
+                    return *v;
                 }
-            });
+                let v = b.load4(x, &[n, c, z, y, x_], 1);
+                let v = match all(&[in_z, in_y, in_x]) {
+                    Some(inside) => b.select(inside, v, b.zero4()),
+                    None => v,
+                };
+                loaded.push((x_, v));
+                v
+            };
+            let taps: Vec<_> = columns
+                .iter()
+                .map(|&kx| {
+                    let tap = (kd * conv.kernel[1] as u32 + ky) * conv.kernel[2] as u32 + kx;
+                    let inputs: Vec<_> = (0..bw).map(|p| read(p, kx)).collect();
+                    (b.load4(w, &[c, tap], 0), inputs)
+                })
+                .collect();
+            for (p, a) in acc.iter().enumerate() {
+                let sum = taps.iter().fold(a.get(), |sum, (w, v)| v[p].fma(*w, sum));
+                a.set(sum);
+            }
+        };
+        let written_out = |n: usize| (0..n as u32).map(|k| b.u32(k)).collect::<Vec<_>>();
+        let columns = |kd, ky| match conv.kernel[2] <= 7 {
+            true => row(kd, ky, &written_out(conv.kernel[2])),
+            false => b.for_(0u32, conv.kernel[2] as u32, 1, |kx| row(kd, ky, &[kx])),
+        };
+        b.for_(0u32, conv.kernel[0] as u32, 1, |kd| {
+            let unroll = taps <= UNROLL_TAPS && l.target.full_invocations >= UNROLL_INVOCATIONS;
+            match unroll {
+                true => written_out(conv.kernel[1]).into_iter().for_each(|ky| columns(kd, ky)),
+                false => b.for_(0u32, conv.kernel[1] as u32, 1, |ky| columns(kd, ky)),
+            }
         });
         for (p, a) in acc.iter().enumerate() {
             let ox = ox + p as u32;
