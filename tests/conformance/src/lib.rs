@@ -1,1 +1,17 @@
-//! drift-conformance
+//! What the conformance tests share: the networks outside the repository, arrays, the device.
+//!
+//! - `tests/models.rs` compiles real networks, runs them on the GPU and compares their outputs;
+//! - `tests/budgets.rs` holds their dispatch counts and arena sizes to committed figures;
+//! - `tests/ops.rs` does every case of every operator, in buffers, in images and split over objects.
+
+pub mod array;
+pub mod compare;
+pub mod gpu;
+pub mod network;
+pub mod op_case;
+pub mod shared;
+
+pub use array::Array;
+pub use compare::{Tolerance, worst};
+pub use network::{Loaded, Precision};
+pub use shared::{Case, Network, networks};

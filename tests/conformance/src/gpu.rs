@@ -1,0 +1,55 @@
+//! The device that tests run on.
+
+use drift_runtime::{Device, RuntimeErrorKind};
+use std::sync::Once;
+
+/// The device to test on: the first one, or `DRIFT_DEVICE`; with the validation layer where it is
+/// installed, and with memory that does not start as zeros. `None`, and a visible line, without a
+/// device, unless `DRIFT_REQUIRE_GPU=1`.
+pub fn device() -> Option<Device> {
+    static ENVIRONMENT: Once = Once::new();
+    ENVIRONMENT.call_once(|| {
+        for (name, value) in [("DRIFT_VALIDATION", "1"), ("DRIFT_POISON", "1")] {
+            if std::env::var_os(name).is_none() {
+                // SAFETY: runs once, and every test opens its device through this function before
+                // it does anything else, so no other thread reads the environment meanwhile.
+                unsafe { std::env::set_var(name, value) };
+            }
+        }
+    });
+    let opened = match std::env::var("DRIFT_DEVICE") {
+        Ok(filter) if !filter.is_empty() => Device::find(&filter),
+        _ => Device::open(0),
+    };
+    match opened {
+        Ok(device) => {
+            if !device.validation_enabled() {
+                println!("skipped: validation (VK_LAYER_KHRONOS_validation is not installed)");
+            }
+            Some(device)
+        }
+        Err(e) if std::env::var("DRIFT_REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+            panic!("DRIFT_REQUIRE_GPU=1, but {e}")
+        }
+        Err(e) => {
+            assert_eq!(e.kind(), RuntimeErrorKind::NoDevice, "{e}");
+            println!("skipped: {e}");
+            None
+        }
+    }
+}
+
+/// Messages of the validation layer, if any.
+pub fn check_validation(device: &Device) -> Result<(), String> {
+    let messages = device.validation_messages();
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<&str> = messages.iter().take(3).map(String::as_str).collect();
+    Err(format!("{} messages of the validation layer:\n{}", messages.len(), shown.join("\n")))
+}
+
+/// Whether `DRIFT_FULL=1` asks for everything, however long it takes.
+pub fn full() -> bool {
+    std::env::var("DRIFT_FULL").is_ok_and(|v| v == "1")
+}
