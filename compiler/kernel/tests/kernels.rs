@@ -338,3 +338,28 @@ fn speed_of_virtualize() {
     interp::compile(&kernel, &Options::default()).unwrap();
     println!("interp::compile: {:?}", start.elapsed());
 }
+
+#[test]
+fn lanes_past_the_extent_are_zero_even_where_memory_goes_on() {
+    let shape = Shape::new([3, 8]);
+    let six = ViewStep::Slice { starts: vec![0, 0], sizes: vec![3, 6], steps: vec![1, 1] };
+    for layout in [Layout::RowMajor, slices(&[0, 1], 1), slices(&[1, 0], 1)] {
+        let b = Builder::new("sums", [2, 3, 1], [1, 1, 1]);
+        let x = b.tensor(TensorArg {
+            view: View { steps: vec![six.clone()] },
+            layout,
+            ..arg("x", &shape, Access::Read)
+        });
+        let y = b.tensor(arg("y", &[3, 2].into(), Access::Write));
+        let (q, row) = (b.global_id(0), b.global_id(1));
+        b.store(y, &[row, q], b.load4(x, &[row, q * 4u32], 1).hsum());
+        let values = ramp(&shape);
+        let out = execute(b.finish(), &[Some(values.clone()), None]).unwrap();
+        let want: Vec<f32> = values
+            .to_f32s()
+            .chunks(8)
+            .flat_map(|r| [r[..4].iter().sum::<f32>(), r[4] + r[5]])
+            .collect();
+        assert_eq!(out[1].to_f32s(), want);
+    }
+}
