@@ -1,7 +1,7 @@
 //! Concatenation where the parts cannot be written in place: each invocation finds its part.
 
 use super::Lowering;
-use super::map::{Input, Map, Part};
+use super::map::{Input, Map, Part, stores_quads};
 use crate::Result;
 use drift_kernel::{Builder, E};
 
@@ -23,7 +23,9 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
         }
         start += len;
     }
-    for group in parts.chunks(PARTS) {
+    // a kernel per few parts, unless four neighbours of different parts must be written together
+    let parts_at_once = if stores_quads(l) { parts.len().max(1) } else { PARTS };
+    for group in parts.chunks(parts_at_once) {
         let (_, begin, _) = group[0];
         let end = group.last().map_or(begin, |p| p.1 + p.2);
         // four neighbours come from one part when parts start at multiples of four

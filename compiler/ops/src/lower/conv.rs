@@ -122,6 +122,9 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if l.own_shape(0).elems() == 0 {
         return Ok(());
     }
+    if l.dtype(0).is_some_and(|d| !d.is_float()) {
+        return grouped::lower(l, &conv);
+    }
     if conv.depthwise() && conv.groups > 1 {
         return depthwise::lower(l, &conv);
     }

@@ -5,7 +5,7 @@ use super::args::from_stored;
 use super::{Grid, KernelArgs, Lowering, dispatch_1d, grid::linear_id};
 use crate::Result;
 use drift_ir::{DType, Shape, View};
-use drift_kernel::{Builder, E, Layout, Scalar, Storage, TensorId, Type};
+use drift_kernel::{Builder, E, Elem, Layout, Scalar, Storage, TensorId, Type};
 
 pub const WORKGROUP: u32 = 64;
 
@@ -114,14 +114,14 @@ impl<'n> Map<'n> {
         if shape.elems() == 0 {
             return Ok(());
         }
-        let image = l.result_placement(0).storage != Storage::Buffer;
+        let quads = stores_quads(l);
         let mut grid = result_grid(l, &shape);
         let lanes_touched = grid.axis.is_some_and(|a| self.touched.contains(&a));
         let unaligned = self.part.as_ref().is_some_and(|p| {
             grid.axis == Some(p.axis) && !(p.start.is_multiple_of(4) && p.len.is_multiple_of(4))
                 && p.start + p.len != own[p.axis]
         });
-        if (lanes_touched || unaligned) && !image {
+        if (lanes_touched || unaligned) && !quads {
             grid = Grid::scalar(&shape);
         }
         let groups = dispatch_1d(grid.invocations, WORKGROUP);
@@ -150,6 +150,12 @@ impl<'n> Map<'n> {
         l.kernels.push(k.finish(self.flops));
         Ok(())
     }
+}
+
+/// Whether result 0 can only be written four elements at a time.
+pub fn stores_quads(l: &Lowering<'_>) -> bool {
+    let p = l.result_placement(0);
+    p.storage != Storage::Buffer || p.elem == Elem::F16Packed
 }
 
 /// The grid over the node's own coordinates in which result 0 is stored in its memory order.

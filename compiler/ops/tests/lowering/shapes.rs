@@ -153,6 +153,16 @@ pub fn of(op: &str) -> Vec<Case> {
             };
             vec![case("none"), case("max")]
         }
+        "conv" => {
+            let attrs = Attrs::new()
+                .with("strides", vec![1i64, 1])
+                .with("dilations", vec![1i64, 1])
+                .with("pads", vec![1i64; 4])
+                .with("group", 1i64);
+            let operands = [&[1usize, 4, 5, 5][..], &[8, 4, 3, 3]];
+            let ints = operands.iter().zip(1..).map(|(s, i)| sample(i, DType::I32, *s)).collect();
+            vec![Case::new("i32", attrs, ints)]
+        }
         "conv_transpose" => {
             let a = |s: i64, p: i64, g: i64| {
                 Attrs::new()

@@ -5,6 +5,7 @@ use super::{Conv, all};
 use crate::Result;
 use crate::lower::{Lowering, dispatch_1d, grid::linear_id};
 use drift_ir::{View, ViewStep};
+use drift_kernel::{E, Scalar};
 
 const WORKGROUP: u32 = 64;
 
@@ -30,7 +31,9 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
         let oc = id / (wd * h * d) % conv.out_channels as u32;
         let n = id / (wd * h * d * conv.out_channels as u32);
         let first = oc / (conv.out_channels / conv.groups) as u32 * per_group as u32;
-        let init = bias.map_or_else(|| b.f32(0.0), |t| b.load(t, &[oc]));
+        let float = l.dtype(0).is_none_or(|d| d.is_float());
+        let zero = || if float { b.f32(0.0) } else { b.i32(0) };
+        let init = bias.map_or_else(zero, |t| number(float, b.load(t, &[oc])));
         let acc = b.var("acc", init);
         b.for_(0u32, conv.kernel[0] as u32, 1, |kd| {
             let (id_, in_d) = conv.tap(od, kd, 0);
@@ -40,12 +43,13 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
                     let (ix, in_x) = conv.tap(ox, kx, 2);
                     let tap = (kd * conv.kernel[1] as u32 + ky) * conv.kernel[2] as u32 + kx;
                     b.for_(0u32, per_group as u32, 1, |c| {
-                        let v = b.load(x, &[n, first + c, id_, iy, ix]);
+                        let v = number(float, b.load(x, &[n, first + c, id_, iy, ix]));
                         let v = match all(&[in_d, in_y, in_x]) {
-                            Some(inside) => b.select(inside, v, b.f32(0.0)),
+                            Some(inside) => b.select(inside, v, zero()),
                             None => v,
                         };
-                        acc.set(v.fma(b.load(w, &[oc, c, tap]), acc.get()));
+                        let f = number(float, b.load(w, &[oc, c, tap]));
+                        acc.set(if float { v.fma(f, acc.get()) } else { acc.get() + v * f });
                     });
                 });
             });
@@ -54,4 +58,9 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
     });
     l.kernels.push(k.finish(conv.flops()));
     Ok(())
+}
+
+/// Integers are summed in i32, whatever their width and sign in the model.
+fn number(float: bool, v: E<'_>) -> E<'_> {
+    if float { v } else { v.cast(Scalar::I32) }
 }

@@ -20,7 +20,9 @@ fn floor_power(n: usize) -> u32 {
 fn along_n(l: &mut Lowering<'_>, p: &MatMul) -> Result<()> {
     let quads = p.n.div_ceil(4);
     let steps = p.k.div_ceil(4);
-    let columns = floor_power(quads).min(8);
+    // half as many columns per workgroup where that keeps more of the device busy
+    let busy = (quads.div_ceil(8) * p.batch * 256) as u64 >= l.target.full_invocations;
+    let columns = floor_power(quads).min(if busy { 8 } else { 4 });
     let share = floor_power(steps).min(256 / columns).min(64);
     let blocks = quads.div_ceil(columns as usize) as u32;
     let size = columns * share;
