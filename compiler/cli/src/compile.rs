@@ -136,9 +136,9 @@ fn emit(compiled: &Compiled, emit: Emit, stop_after: Stage) -> Result {
                 Some(planned) => planned
                     .kernels
                     .iter()
-                    .try_for_each(|k| writeln!(out, "{}", text_of(k)).map_err(fail)),
+                    .try_for_each(|k| writeln!(out, "{}", drift_kernel::print(k)).map_err(fail)),
                 None => variant.steps.steps.iter().try_for_each(|s| {
-                    writeln!(out, "{}", text_of(&s.kernel)).map_err(fail)
+                    writeln!(out, "{}", drift_kernel::print(&s.kernel)).map_err(fail)
                 }),
             }
         }
@@ -172,9 +172,4 @@ fn emit(compiled: &Compiled, emit: Emit, stop_after: Stage) -> Result {
             Ok(())
         }
     }
-}
-
-/// A kernel as text.
-fn text_of(kernel: &drift_kernel::Kernel) -> String {
-    format!("{kernel:#?}")
 }

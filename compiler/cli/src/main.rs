@@ -21,7 +21,21 @@ use args::{Cli, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
+/// `driftc ... | head` is no failure: the standard library panics when the reader of a pipe has
+/// gone, and a command-line tool should just stop.
+fn quiet_broken_pipe() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let text = info.payload().downcast_ref::<String>();
+        if text.is_some_and(|t| t.starts_with("failed printing to stdout")) {
+            std::process::exit(0);
+        }
+        default(info);
+    }));
+}
+
 fn main() -> ExitCode {
+    quiet_broken_pipe();
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Compile(a) => compile::run(a),

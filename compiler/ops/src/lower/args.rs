@@ -44,6 +44,9 @@ impl Target {
 /// nothing, and pooled means, gates and biases reach many others.
 pub const SMALL_ELEMS: usize = 4096;
 
+/// Largest finite f16.
+const F16_MAX: f32 = 65504.0;
+
 /// What an argument of a lowered kernel is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ArgRef {
@@ -219,7 +222,7 @@ impl<'a> Lowering<'a> {
         let value = self.graph.value(operand.value);
         let placement = match self.graph.const_of(operand.value) {
             Some(_) => Placement {
-                elem: elem_of(value.dtype, self.const_elem(&value.shape)),
+                elem: elem_of(value.dtype, self.const_elem(operand.value)),
                 layout: layout.unwrap_or(Layout::RowMajor),
                 storage: Storage::Buffer,
                 base_elems: 0,
@@ -247,11 +250,36 @@ impl<'a> Lowering<'a> {
         Ok(k.push(arg, ArgRef::Value(operand.value)))
     }
 
-    /// Element type of a float constant: biases, scales and small tables stay in f32, since they
-    /// cost no bandwidth and their rounding would reach every element they touch.
-    fn const_elem(&self, shape: &Shape) -> Elem {
+    /// Element type of a float constant. Biases, scales and small tables stay in f32, since they
+    /// cost no bandwidth and their rounding would reach every element they touch; so do constants
+    /// that f16 cannot hold (masks of -3.4e38).
+    fn const_elem(&self, value: ValueId) -> Elem {
+        let shape = &self.graph.value(value).shape;
         let wide = shape.iter().filter(|d| **d != 1).count();
-        if wide <= 1 && shape.elems() <= SMALL_ELEMS { Elem::F32 } else { self.target.weight_elem }
+        let small = wide <= 1 && shape.elems() <= SMALL_ELEMS;
+        if small || self.exceeds_f16(value) { Elem::F32 } else { self.target.weight_elem }
+    }
+
+    /// Whether a float constant has finite elements beyond f16's range.
+    fn exceeds_f16(&self, value: ValueId) -> bool {
+        let wide = |t: &drift_ir::Tensor| {
+            t.dtype.is_float()
+                && self.target.weight_elem != Elem::F32
+                && t.to_f32s().iter().any(|v| v.is_finite() && v.abs() > F16_MAX)
+        };
+        self.graph.const_of(value).is_some_and(wide)
+    }
+
+    /// Whether the node's body computes with numbers beyond f16's range, so that its result has to
+    /// saturate when it is stored in f16: a mask of -3.4e38 becomes the most negative f16 and not
+    /// an infinity, which would make NaN of a row that is masked as a whole.
+    fn saturates(&self) -> bool {
+        let consts = self.node.epilogue.steps.iter().flat_map(|s| &s.args);
+        let literal = consts.into_iter().any(|a| match a {
+            drift_ir::Arg::Const(v) => v.is_finite() && v.abs() > f64::from(F16_MAX),
+            _ => false,
+        });
+        literal || self.node.operands.iter().flatten().any(|o| self.exceeds_f16(o.value))
     }
 
     /// A temp as an argument.
@@ -315,7 +343,7 @@ impl<'a> Lowering<'a> {
             }
             results.push((k.push(arg, ArgRef::Value(value)), v.dtype));
         }
-        Ok(Out { node, epilogue, results })
+        Ok(Out { node, epilogue, results, saturates: self.saturates() })
     }
 
     /// The one value that all elements of constant operand `i` have.
@@ -391,6 +419,8 @@ pub struct Out<'a> {
     node: &'a Node,
     epilogue: Vec<EpilogueArg>,
     results: Vec<(TensorId, DType)>,
+    /// Values are clamped to f16's range before they are stored in f16.
+    saturates: bool,
 }
 
 impl std::fmt::Debug for Out<'_> {
@@ -442,13 +472,39 @@ impl Out<'_> {
         };
         let values = super::steps::run(b, &self.node.epilogue, width, acc, &load);
         for (&(t, dtype), value) in self.results.iter().zip(values) {
-            let value = to_stored(b, value, dtype);
+            let mut value = to_stored(b, value, dtype);
+            if self.saturates && matches!(b.elem(t), Elem::F16 | Elem::F16Packed) {
+                value = value.clamp(-F16_MAX, F16_MAX);
+            }
             match axis {
                 None => b.store(t, coords, value),
-                Some(a) => b.store4(t, coords, a, value),
+                Some(a) => b.store4(t, coords, a, zero_padding(b, t, coords, a, value)),
             }
         }
     }
+}
+
+/// Zero in the lanes past the extent: padding is read along with whole slices and multiplied by
+/// zero weights, so it must never be an infinity or NaN (1 / 0 of an unused lane, say).
+fn zero_padding<'b>(
+    b: &'b Builder,
+    t: TensorId,
+    coords: &[E<'b>],
+    axis: usize,
+    value: E<'b>,
+) -> E<'b> {
+    let extent = b.shape(t)[axis];
+    if extent.is_multiple_of(4) {
+        return value;
+    }
+    let zero = b.lit_like(0.0, drift_kernel::Type::scalar(value.ty().vector().scalar));
+    let lanes: Vec<E<'b>> = (0..4u32)
+        .map(|i| {
+            let inside = (coords[axis] + i).lt(extent as u32);
+            b.select(inside, value.lane(i as u8), zero)
+        })
+        .collect();
+    b.compose(&lanes)
 }
 
 /// What a kernel computes with, from what memory holds (bool lies as u32 0 / 1).
