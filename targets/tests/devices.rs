@@ -134,7 +134,8 @@ fn known_values() {
     let caps = baseline.capabilities(Api::Vulkan).unwrap();
     assert!(!caps.features.contains(Features::F16));
     assert_eq!(caps.limits.storage_range_bytes, 128 << 20);
-    assert_eq!(caps.limits.workgroup_invocations, 128);
+    assert_eq!(caps.limits.workgroup_invocations, 256);
+    assert_eq!(caps.limits.storage_buffers, 8);
     let lavapipe = find("lavapipe").unwrap();
     assert_eq!(lavapipe.capabilities(Api::Vulkan).unwrap().subgroup_size, 8);
 }
