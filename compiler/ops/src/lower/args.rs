@@ -398,8 +398,14 @@ pub struct KernelArgs {
 }
 
 impl KernelArgs {
-    fn push(&self, arg: TensorArg, to: ArgRef) -> TensorId {
+    fn push(&self, mut arg: TensorArg, to: ArgRef) -> TensorId {
         self.args.borrow_mut().push(to);
+        // a broadcast to its own shape says that coordinates of dims of 1 are 0: reshapes then
+        // leave the other axes alone, and four channels stay one quad
+        let shape = arg.shape();
+        if arg.view.steps.iter().any(|s| matches!(s, ViewStep::Reshape { .. })) && shape.contains(&1) {
+            arg.view = arg.view.then(ViewStep::Broadcast { shape });
+        }
         self.b.tensor(arg)
     }
 

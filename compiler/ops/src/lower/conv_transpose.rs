@@ -2,11 +2,11 @@
 //! An invocation computes four output channels at one position.
 
 use super::Lowering;
-use super::map::{WORKGROUP, loops};
+use super::map::{WORKGROUP, loops, per_lane};
 use super::{dispatch_1d, grid::linear_id};
 use crate::Result;
 use drift_ir::{Shape, View, ViewStep};
-use drift_kernel::{Builder, E, Layout};
+use drift_kernel::{Builder, E, Layout, TensorId};
 
 /// Geometry with three spatial dims (D, H, W).
 struct Geometry {
@@ -92,7 +92,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     let taps: usize = g.kernel.iter().product();
     // quads of output channels may not straddle groups
     let quads = g.groups == 1 || outs.is_multiple_of(4);
-    let slices = if quads { g.out_channels.div_ceil(4) } else { g.out_channels };
+    let slices = g.out_channels.div_ceil(4);
     let count = (g.batch * slices * g.output.iter().product::<usize>()) as u64;
     let groups = dispatch_1d(count, WORKGROUP);
     let k = l.kernel("conv_transpose", [WORKGROUP, 1, 1], groups);
@@ -122,31 +122,25 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
         }
         let slice = rest % slices as u32;
         let n = rest / slices as u32;
-        let oc = if quads { slice * 4u32 } else { slice };
+        let to = [n, slice * 4u32, at[0], at[1], at[2]];
+        if !quads {
+            // each of the four channels has its own group
+            let v = per_lane(b, &to, 1, g.out_channels, |to| scalar(b, &g, [x, w], bias, to));
+            out.store4(b, &to, 1, Some(v));
+            return;
+        }
+        let oc = to[1];
         let (first, within) = match g.groups {
             1 => (b.u32(0), oc),
             _ => (oc / outs as u32 * ins as u32, oc % outs as u32),
         };
-        let start = match (bias, quads) {
-            (Some(t), true) => b.load4(t, &[oc], 0),
-            (Some(t), false) => b.load(t, &[oc]),
-            (None, true) => b.zero4(),
-            (None, false) => b.f32(0.0),
-        };
+        let start = bias.map_or_else(|| b.zero4(), |t| b.load4(t, &[oc], 0));
         let acc = b.var("acc", start);
         loops(b, &g.kernel, &mut |tap| {
             let sources: Vec<_> = (0..3).map(|a| g.source(b, at[a], tap[a], a)).collect();
             let [d, h, w_] = [sources[0].0, sources[1].0, sources[2].0];
             let number = (tap[0] * g.kernel[1] as u32 + tap[1]) * g.kernel[2] as u32 + tap[2];
             let sum = || {
-                if !quads {
-                    b.for_(0u32, ins as u32, 1, |c| {
-                        let v = b.load(x, &[n, first + c, d, h, w_]);
-                        let f = b.load(w, &[first + c, within, number]);
-                        acc.set(v.fma(f, acc.get()));
-                    });
-                    return;
-                }
                 let whole = (ins / 4 * 4) as u32;
                 b.for_(0u32, whole, 4, |c| {
                     let v = b.load4(x, &[n, first + c, d, h, w_], 1);
@@ -168,12 +162,38 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
                 None => sum(),
             }
         });
-        let to = [n, oc, at[0], at[1], at[2]];
-        match quads {
-            true => out.store4(b, &to, 1, Some(acc.get())),
-            false => out.store(b, &to, Some(acc.get())),
-        }
+        out.store4(b, &to, 1, Some(acc.get()));
     });
     l.kernels.push(k.finish(g.flops()));
     Ok(())
+}
+
+/// One output channel, read by scalars; `args` are input and weights.
+fn scalar<'b>(
+    b: &'b Builder,
+    g: &Geometry,
+    args: [TensorId; 2],
+    bias: Option<TensorId>,
+    to: &[E<'b>],
+) -> E<'b> {
+    let (outs, ins) = (g.out_channels / g.groups, g.channels / g.groups);
+    let oc = to[1];
+    let (first, within) = (oc / outs as u32 * ins as u32, oc % outs as u32);
+    let acc = b.var("acc", bias.map_or_else(|| b.f32(0.0), |t| b.load(t, &[oc])));
+    loops(b, &g.kernel, &mut |tap| {
+        let sources: Vec<_> = (0..3).map(|a| g.source(b, to[a + 2], tap[a], a)).collect();
+        let number = (tap[0] * g.kernel[1] as u32 + tap[1]) * g.kernel[2] as u32 + tap[2];
+        let sum = || {
+            b.for_(0u32, ins as u32, 1, |c| {
+                let at = [to[0], first + c, sources[0].0, sources[1].0, sources[2].0];
+                let f = b.load(args[1], &[first + c, within, number]);
+                acc.set(b.load(args[0], &at).fma(f, acc.get()));
+            });
+        };
+        match super::map::all(sources.iter().map(|s| s.1)) {
+            Some(lands) => b.if_(lands, sum),
+            None => sum(),
+        }
+    });
+    acc.get()
 }

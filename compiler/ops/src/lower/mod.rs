@@ -16,6 +16,7 @@ mod grid_sample;
 mod map;
 mod matmul;
 mod norm;
+mod norm_pieces;
 mod pad;
 mod pointwise;
 mod pool;

@@ -3,7 +3,7 @@
 //!
 //! Statistics are sums in f32: the mean first, then squares of what is left after it.
 
-use super::map::{Input, Map, result_grid};
+use super::map::{Input, Map, result_grid, stores_quads};
 use super::reduce::store_row;
 use super::rows::Rows;
 use super::{KernelArgs, Lowering};
@@ -35,18 +35,33 @@ pub fn trailing(l: &mut Lowering<'_>) -> Result<()> {
     lower(l, &norm)
 }
 
+/// Elements of a group from which several workgroups share it, if there are few groups.
+const LARGE: usize = 1 << 13;
+
 /// Lowers `group_norm` and `instance_norm`.
 pub fn groups(l: &mut Lowering<'_>) -> Result<()> {
     let own = l.own_shape(0);
+    if own.elems() == 0 {
+        return Ok(());
+    }
     let lane = result_grid(l, &own).axis;
-    if l.node.op == "instance_norm" {
+    let groups = match l.node.op {
+        "instance_norm" => own[1],
+        _ => l.node.attrs.int("groups", 1).max(1) as usize,
+    };
+    let each = own[1] / groups;
+    let large = own.elems() / (own[0] * groups) >= LARGE;
+    let few = (own[0] * groups * 256) as u64 * 2 <= l.target.full_invocations;
+    let straddles = lane == Some(1) && groups < own[1] && !each.is_multiple_of(4);
+    if (large && few) || (straddles && stores_quads(l)) {
+        return super::norm_pieces::lower(l, groups);
+    }
+    if groups == own[1] {
         let axes = (2..own.rank()).collect();
         let view = View::identity();
         let norm = Norm { shape: own, view, axes, params: vec![1], lane, centered: true };
         return lower(l, &norm);
     }
-    let groups = l.node.attrs.int("groups", 1).max(1) as usize;
-    let each = own[1] / groups;
     let mut shape = vec![own[0], groups, each];
     shape.extend(&own[2..]);
     let shape = Shape(shape);

@@ -34,17 +34,19 @@ pub enum Variant {
     SlicedEpilogue,
     /// Result stored transposed, operands read through a transposed view.
     Views,
+    /// Values of rank 3 to 5 in slices, of halves packed in words: only written by quads.
+    Packed,
 }
 
 impl Variant {
-    pub fn all() -> [Variant; 10] {
+    pub fn all() -> [Variant; 11] {
         use Variant::*;
-        [Plain, Wide, Constants, Slices, SlicedIn, SlicedOut, Half, Epilogue, SlicedEpilogue, Views]
+        [Plain, Wide, Constants, Slices, SlicedIn, SlicedOut, Half, Epilogue, SlicedEpilogue, Views, Packed]
     }
 
     fn constants(self) -> bool {
         use Variant::*;
-        matches!(self, Constants | Slices | SlicedEpilogue | Half)
+        matches!(self, Constants | Slices | SlicedEpilogue | Half | Packed)
     }
 
     /// Whether kernels are also written in every dialect (it takes longer than running them).
@@ -53,7 +55,7 @@ impl Variant {
     }
 
     fn half(self) -> bool {
-        matches!(self, Variant::Half | Variant::SlicedEpilogue)
+        matches!(self, Variant::Half | Variant::SlicedEpilogue | Variant::Packed)
     }
 
     fn epilogue(self) -> bool {
@@ -63,7 +65,7 @@ impl Variant {
     fn slices(self, result: bool) -> bool {
         use Variant::*;
         match self {
-            Slices | SlicedEpilogue => true,
+            Slices | SlicedEpilogue | Packed => true,
             SlicedIn => !result,
             SlicedOut => result,
             _ => false,
@@ -125,7 +127,11 @@ pub fn target(variant: Variant) -> Target {
     Target {
         caps,
         max_object_bytes: 1 << 30,
-        weight_elem: if variant.half() { Elem::F16 } else { Elem::F32 },
+        weight_elem: match variant {
+            Variant::Packed => Elem::F16Packed,
+            _ if variant.half() => Elem::F16,
+            _ => Elem::F32,
+        },
         full_invocations: if variant == Variant::Wide { 1 << 20 } else { 64 },
     }
 }
@@ -236,12 +242,18 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
     let want = eval_node(g, node, &built.tensors).map_err(Failure::Reference)?;
 
     let target = target(variant);
-    let float = if variant.half() { Elem::F16 } else { Elem::F32 };
-    let place = |v: drift_ir::ValueId, result: bool| Placement {
-        elem: elem_of(g.value(v).dtype, float),
-        layout: layout(&g.value(v).shape, variant.slices(result)),
-        storage: Storage::Buffer,
-        base_elems: 0,
+    let place = |v: drift_ir::ValueId, result: bool| {
+        // halves packed in words only lie where the passes put slices
+        let slices = variant.slices(result) && (variant != Variant::Packed || spatial(def.name));
+        let layout = layout(&g.value(v).shape, slices);
+        let float = match (variant, &layout) {
+            (Variant::Packed, Layout::Slices4 { .. }) => Elem::F16Packed,
+            (Variant::Packed, _) => Elem::F32,
+            _ if variant.half() => Elem::F16,
+            _ => Elem::F32,
+        };
+        let elem = elem_of(g.value(v).dtype, float);
+        Placement { elem, layout, storage: Storage::Buffer, base_elems: 0 }
     };
     let mut placements: Vec<Option<Placement>> = vec![None; g.value_count()];
     for o in node.operands.iter().flatten() {
@@ -313,6 +325,13 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
         compare(i, want, &got, def.accuracy.tolerance(dtype))?;
     }
     Ok(true)
+}
+
+/// Operators whose results the compiler puts in slices.
+fn spatial(op: &str) -> bool {
+    let pictures = ["conv", "conv_transpose", "pool", "resize", "batch_norm", "instance_norm"];
+    let others = ["group_norm", "lrn", "grid_sample", "pointwise", "concat", "pad"];
+    pictures.contains(&op) || others.contains(&op)
 }
 
 fn emits(kernel: &drift_kernel::Kernel) -> Result<(), Failure> {

@@ -78,6 +78,8 @@ pub fn of(op: &str) -> Vec<Case> {
         "group_norm" => {
             let g = |n: i64| Attrs::new().with("groups", n).with("epsilon", 1e-5);
             vec![
+                floats("few large", g(2), &[&[1, 8, 40, 60], &[8], &[8]]),
+                floats("few large, odd", g(2), &[&[1, 6, 47, 61], &[6], &[6]]),
                 floats("quads", g(4), &[&[1, 32, 5, 7], &[32], &[32]]),
                 floats("odd groups", g(3), &[&[2, 9, 12, 11], &[9], &[9]]),
                 floats("long signal", g(2), &[&[1, 8, 500], &[8], &[8]]),
