@@ -1,18 +1,28 @@
 //! Comparison of an output with what it should be.
 
-/// How far an output may be off, by two bounds of which one must hold.
-#[derive(Clone, Copy, Debug)]
+/// How far an output may be off, by bounds of which one must hold.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Tolerance {
     /// Of the largest |expected| value.
     pub relative: f64,
     /// The manifest's own absolute tolerance of this output, 0 if it has none.
     pub absolute: f64,
+    /// The manifest's tolerance element by element: |error| <= atol + rtol * |expected|.
+    pub atol: f64,
+    pub rtol: f64,
 }
 
 impl Tolerance {
     /// Largest |error| allowed beside values of this scale.
     pub fn limit(&self, scale: f64) -> f64 {
         (self.relative * scale).max(self.absolute)
+    }
+
+    /// Whether every element is within the manifest's tolerance.
+    pub fn holds_each(&self, got: &[f64], want: &[f64]) -> bool {
+        let near =
+            |(g, w): (&f64, &f64)| g == w || (g - w).abs() <= self.atol + self.rtol * w.abs();
+        self.atol + self.rtol > 0.0 && got.iter().zip(want).all(near)
     }
 }
 
@@ -63,8 +73,13 @@ mod tests {
 
     #[test]
     fn either_bound_passes() {
-        let t = Tolerance { relative: 1e-3, absolute: 0.5 };
+        let t = Tolerance { relative: 1e-3, absolute: 0.5, ..Tolerance::default() };
         assert_eq!(t.limit(10.0), 0.5);
         assert_eq!(t.limit(1000.0), 1.0);
+        assert!(!t.holds_each(&[1.0], &[1.0]), "no tolerance by element was given");
+        let t = Tolerance { atol: 0.1, rtol: 0.01, ..t };
+        assert!(t.holds_each(&[101.0, 0.1], &[100.0, 0.0]));
+        assert!(!t.holds_each(&[101.2], &[100.0]));
+        assert!(!t.holds_each(&[f64::NAN], &[100.0]));
     }
 }

@@ -7,6 +7,7 @@
 pub mod array;
 pub mod compare;
 pub mod gpu;
+pub mod meaning;
 pub mod network;
 pub mod op_case;
 pub mod shared;

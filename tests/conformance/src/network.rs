@@ -1,7 +1,7 @@
 //! A network compiled and loaded, and its outputs compared.
 
 use crate::shared::{Case, Network};
-use crate::{Tolerance, worst};
+use crate::{meaning, worst};
 use drift_bundle::Meta;
 use drift_driver::dims::DimBindings;
 use drift_driver::memory::Strategy;
@@ -39,10 +39,7 @@ pub fn options(
     stop_after: Stage,
 ) -> CompileOptions {
     CompileOptions {
-        bindings: DimBindings {
-            dims: BTreeMap::new(),
-            shapes: shapes.into_iter().collect(),
-        },
+        bindings: DimBindings { dims: BTreeMap::new(), shapes: shapes.into_iter().collect() },
         precision,
         disabled: Vec::new(),
         bisect_limit: None,
@@ -54,8 +51,8 @@ pub fn options(
 
 /// Reads and compiles a network.
 pub fn compile(network: &Network, options: &CompileOptions) -> Result<Compiled, StageError> {
-    let model = drift_onnx::Model::open(network.model_path())
-        .map_err(|e| StageError::onnx("read", &e))?;
+    let model =
+        drift_onnx::Model::open(network.model_path()).map_err(|e| StageError::onnx("read", &e))?;
     pipeline::compile(&model, options, &mut |_, _, _| {})
 }
 
@@ -73,21 +70,22 @@ pub fn load(device: &Device, compiled: &Compiled) -> Result<Session, String> {
 }
 
 impl Loaded {
-    /// Compiles a network for the shapes of a case, and loads it.
+    /// Compiles a network for a target and the shapes of a case, and loads it.
     pub fn new(
         device: &Device,
         network: &Network,
         case: usize,
         precision: Precision,
+        target: &str,
     ) -> Result<Loaded, String> {
-        let targets = targets(&[target_for(device)]);
+        let targets = targets(&[target]);
         let options = options(network.input_shapes(case), precision, targets, Stage::Package);
         let compiled = compile(network, &options).map_err(|e| e.to_string())?;
         let session = load(device, &compiled)?;
         Ok(Loaded { compiled, session })
     }
 
-    /// Runs a case and compares every output: the line of each, or the first that is wrong.
+    /// Runs a case and compares every output: the line of each, or what is wrong.
     pub fn check(
         &mut self,
         network: &Network,
@@ -96,10 +94,6 @@ impl Loaded {
     ) -> Result<Vec<String>, String> {
         let inputs: Vec<_> = case.inputs.iter().map(|(n, a)| (n.as_str(), a.tensor())).collect();
         let outputs = self.session.run(&inputs).map_err(|e| e.to_string())?;
-        let (relative, key) = match precision {
-            Precision::F32 => (1e-3, "atol_fp32"),
-            _ => (2e-2, "atol_fp16"),
-        };
         let mut lines = Vec::new();
         let mut wrong = Vec::new();
         for (name, want) in &case.outputs {
@@ -109,8 +103,9 @@ impl Loaded {
                 continue;
             }
             let got: Vec<f64> = got.to_f32().into_iter().map(f64::from).collect();
-            let w = worst(&got, &want.to_f64());
-            let tolerance = Tolerance { relative, absolute: network.atol(name, key) };
+            let want = want.to_f64();
+            let w = worst(&got, &want);
+            let tolerance = network.tolerance(name, precision);
             let line = format!(
                 "{} / {name}: max error {:.2e} of {:.4}, {:.2e} allowed",
                 case.description,
@@ -118,8 +113,11 @@ impl Loaded {
                 w.scale,
                 tolerance.limit(w.scale)
             );
-            if w.error > tolerance.limit(w.scale) {
+            if w.error > tolerance.limit(w.scale) && !tolerance.holds_each(&got, &want) {
                 wrong.push(format!("{line}; element {}: {} instead of {}", w.index, w.got, w.want));
+            }
+            if let Err(e) = meaning::same(&network.name, &got, &want) {
+                wrong.push(format!("{line}; {e}"));
             }
             lines.push(line);
         }

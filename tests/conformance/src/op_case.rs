@@ -17,10 +17,12 @@ use drift_driver::plan::{self, PlanOptions};
 use drift_driver::target::TargetSpec;
 use drift_driver::weights::WeightPool;
 use drift_driver::{ErrorKind, shaders};
-use drift_ir::{Arg, Attrs, Body, DType, Def, Graph, NodeId, PointwiseOp, Shape, Step, Tensor, ValueId};
+use drift_ir::{
+    Arg, Attrs, Body, DType, Def, Graph, NodeId, PointwiseOp, Shape, Step, Tensor, ValueId,
+};
 use drift_kernel::tensor::{Elem, Layout, Storage};
 use drift_ops::lower::{Placement, Target, elem_of};
-use drift_ops::{Case, OpDef, eval_node, infer_node};
+use drift_ops::{Accuracy, Case, OpDef, eval_node, infer_node};
 use drift_runtime::{Bundle, Device, DriverCache, Session, SessionOptions, TensorRef};
 
 /// How the values around the operator are stored.
@@ -144,7 +146,9 @@ fn place(b: &Built, setup: &Setup) -> (Vec<Option<Placement>>, bool) {
         };
         if b.inner.contains(&v) {
             p.elem = elem_of(value.dtype, setup.float);
-            if setup.slices && let Some(layout) = slices_of(&value.shape) {
+            if setup.slices
+                && let Some(layout) = slices_of(&value.shape)
+            {
                 p.layout = layout;
                 let image = value.shape.rank() == 4 && value.dtype.is_float();
                 if setup.storage == Storage::Buffer {
@@ -229,9 +233,8 @@ pub fn run(device: &Device, def: &OpDef, case: &Case, setup: &Setup) -> Outcome 
         let outputs = session.run(&given).map_err(|e| e.to_string())?;
         for (i, want) in want.iter().enumerate() {
             let got = outputs.get(&format!("y{i}")).ok_or("an output is missing")?;
-            let got =
-                Array { elem: got.elem, shape: got.shape.clone(), bytes: got.bytes.clone() };
-            compare(def, i, want, &got, setup.float)?;
+            let got = Array { elem: got.elem, shape: got.shape.clone(), bytes: got.bytes.clone() };
+            compare(accuracy(def, case), i, want, &got, setup.float)?;
         }
         gpu::check_validation(device)
     };
@@ -249,7 +252,22 @@ fn array_of(t: &Tensor) -> Array {
     }
 }
 
-fn compare(def: &OpDef, i: usize, want: &Tensor, got: &Array, float: Elem) -> Result<(), String> {
+/// What the operator promises, but where shading languages promise less.
+fn accuracy(def: &OpDef, case: &Case) -> Accuracy {
+    if def.name == "pointwise" && matches!(case.name.as_str(), "asin" | "acos") {
+        let reason = "SPIR-V: inherited from atan2, which may be off by 4096 ULP";
+        return Accuracy { f32: 4096.0 * f64::from(f32::EPSILON), reason };
+    }
+    def.accuracy
+}
+
+fn compare(
+    accuracy: Accuracy,
+    i: usize,
+    want: &Tensor,
+    got: &Array,
+    float: Elem,
+) -> Result<(), String> {
     let shape: Vec<u64> = want.shape.iter().map(|&d| d as u64).collect();
     if got.shape != shape || got.elem != plan::elem_of(want.dtype) {
         return Err(format!("result {i} is {:?} {:?}, not {}", got.elem, got.shape, want.shape));
@@ -266,7 +284,7 @@ fn compare(def: &OpDef, i: usize, want: &Tensor, got: &Array, float: Elem) -> Re
     };
     let w = worst(&narrow(got.to_f64()), &narrow(want.to_f64s()));
     // results of exactly 0 everywhere are judged absolutely
-    let limit = def.accuracy.tolerance(dtype) * if w.scale == 0.0 { 1.0 } else { w.scale };
+    let limit = accuracy.tolerance(dtype) * if w.scale == 0.0 { 1.0 } else { w.scale };
     if w.error <= limit {
         return Ok(());
     }

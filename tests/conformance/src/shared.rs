@@ -1,6 +1,6 @@
 //! The networks of `../shared/models`, outside the repository, and what they should give.
 
-use crate::Array;
+use crate::{Array, Precision, Tolerance};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -100,8 +100,24 @@ impl Network {
         map.iter().map(|(name, v)| (name.clone(), dims(v))).collect()
     }
 
-    /// The manifest's absolute tolerance of an output.
-    pub fn atol(&self, output: &str, key: &str) -> f64 {
-        self.entry["tolerance"]["per_output"][output][key].as_f64().unwrap_or(0.0)
+    /// The bounds of an output: `relative` to its scale, and the manifest's own, which are
+    /// `atol_fp32` or `atol_fp16` per output, and for f32 an `atol` and `rtol` of the network.
+    pub fn tolerance(&self, output: &str, precision: Precision) -> Tolerance {
+        let all = &self.entry["tolerance"];
+        let number = |v: &Value| v.as_f64().unwrap_or(0.0);
+        let output = &all["per_output"][output];
+        match precision {
+            Precision::F32 => Tolerance {
+                relative: 1e-3,
+                absolute: number(&output["atol_fp32"]),
+                atol: number(&all["atol"]),
+                rtol: number(&all["rtol"]),
+            },
+            Precision::Mixed | Precision::F16 => Tolerance {
+                relative: 2e-2,
+                absolute: number(&output["atol_fp16"]),
+                ..Tolerance::default()
+            },
+        }
     }
 }

@@ -137,7 +137,12 @@ fn over(now: &Budget, budget: &Budget) -> Vec<String> {
 #[test]
 fn a_budget_is_an_upper_bound() {
     let budget = Budget { dispatches: 3, arena_bytes: 100, ..Budget::default() };
-    assert!(over(&Budget { dispatches: 2, arena_bytes: 100, ..Budget::default() }, &budget).is_empty());
+    assert!(
+        over(&Budget { dispatches: 2, arena_bytes: 100, ..Budget::default() }, &budget).is_empty()
+    );
     let more = Budget { dispatches: 4, arena_bytes: 101, ..Budget::default() };
-    assert_eq!(over(&more, &budget), ["4 dispatches, the budget is 3", "101 arena bytes, the budget is 100"]);
+    assert_eq!(
+        over(&more, &budget),
+        ["4 dispatches, the budget is 3", "101 arena bytes, the budget is 100"]
+    );
 }

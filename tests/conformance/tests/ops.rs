@@ -4,9 +4,9 @@
 //! supported says so itself; what fails must be listed in [`KNOWN`], and what is listed must fail.
 //! `DRIFT_OP=softmax` runs one operator.
 
+use drift_bundle::caps::ImageKind;
 use drift_conformance::op_case::{Outcome, Setup, run};
 use drift_conformance::{gpu, network};
-use drift_bundle::caps::ImageKind;
 use drift_kernel::tensor::{Elem, Storage};
 use drift_ops::OPS;
 use std::collections::BTreeMap;
@@ -131,8 +131,22 @@ fn split_slices_f16() {
 /// Operators whose operands and results a target may put into images.
 fn in_images(op: &str) -> bool {
     let ops = [
-        "batch_norm", "concat", "conv", "conv_transpose", "group_norm", "instance_norm", "lrn", "matmul",
-        "pad", "pointwise", "pool", "reduce", "resize", "slice", "softmax", "transpose",
+        "batch_norm",
+        "concat",
+        "conv",
+        "conv_transpose",
+        "group_norm",
+        "instance_norm",
+        "lrn",
+        "matmul",
+        "pad",
+        "pointwise",
+        "pool",
+        "reduce",
+        "resize",
+        "slice",
+        "softmax",
+        "transpose",
     ];
     ops.contains(&op)
 }
