@@ -1,9 +1,9 @@
 //! Position of the largest or smallest element along one axis.
 
+use super::Lowering;
 use super::map::Input;
 use super::reduce::{input_lane, store_row};
 use super::rows::{Lanes, Rows};
-use super::Lowering;
 use crate::Result;
 use drift_ir::View;
 use drift_kernel::{Builder, E, Scalar, Type};
@@ -38,7 +38,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     }
     rows.run(b, |row| {
         let width = rows.width();
-        
+
         let first = row.first();
         let start = number(b, input.lanes(b, &first.at, lanes));
         let best = b.var("best", start);
@@ -51,7 +51,8 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
             at.set(b.select(win, i, at.get()));
         });
         if let Some(local) = row.local {
-            let (values, places) = (row.memory(start.ty()), b.shared("at", Scalar::I32, width, rows.share));
+            let (values, places) =
+                (row.memory(start.ty()), b.shared("at", Scalar::I32, width, rows.share));
             values.store(local, best.get());
             places.store(local, at.get());
             b.barrier();

@@ -403,7 +403,9 @@ impl KernelArgs {
         // a broadcast to its own shape says that coordinates of dims of 1 are 0: reshapes then
         // leave the other axes alone, and four channels stay one quad
         let shape = arg.shape();
-        if arg.view.steps.iter().any(|s| matches!(s, ViewStep::Reshape { .. })) && shape.contains(&1) {
+        if arg.view.steps.iter().any(|s| matches!(s, ViewStep::Reshape { .. }))
+            && shape.contains(&1)
+        {
             arg.view = arg.view.then(ViewStep::Broadcast { shape });
         }
         self.b.tensor(arg)

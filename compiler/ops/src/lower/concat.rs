@@ -74,11 +74,9 @@ fn pick<'b>(
         match parts {
             [] => {}
             [last] => store(last),
-            [first, rest @ ..] => b.if_else(
-                c.lt(first.2 as u32),
-                || store(first),
-                || chain(b, rest, c, store),
-            ),
+            [first, rest @ ..] => {
+                b.if_else(c.lt(first.2 as u32), || store(first), || chain(b, rest, c, store))
+            }
         }
     }
     chain(b, parts, at[axis], &|p| value.set(read(p)));

@@ -118,7 +118,8 @@ impl<'n> Map<'n> {
         let mut grid = result_grid(l, &shape);
         let lanes_touched = grid.axis.is_some_and(|a| self.touched.contains(&a));
         let unaligned = self.part.as_ref().is_some_and(|p| {
-            grid.axis == Some(p.axis) && !(p.start.is_multiple_of(4) && p.len.is_multiple_of(4))
+            grid.axis == Some(p.axis)
+                && !(p.start.is_multiple_of(4) && p.len.is_multiple_of(4))
                 && p.start + p.len != own[p.axis]
         });
         if (lanes_touched || unaligned) && !quads {

@@ -51,7 +51,8 @@ impl MatMul {
                 false => View::identity().then(ViewStep::Broadcast { shape }),
             }
         };
-        let to = |view: View, shape: [usize; 3]| view.then(ViewStep::Reshape { shape: shape.into() });
+        let to =
+            |view: View, shape: [usize; 3]| view.then(ViewStep::Reshape { shape: shape.into() });
         let a = if shared && whole { View::identity() } else { repeat(&sa) };
         let b = if batch == 1 { View::identity() } else { repeat(&sb) };
         let mut product = MatMul {

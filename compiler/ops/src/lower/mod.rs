@@ -5,8 +5,8 @@
 //! kernel here knows an address. [`Lowering`] hands out those arguments and collects the
 //! kernels; [`Out`] runs the node's epilogue on what a kernel computed and stores it.
 
-mod args;
 mod arg_reduce;
+mod args;
 mod concat;
 mod conv_transpose;
 mod cumsum;
@@ -33,8 +33,8 @@ mod views;
 pub mod conv;
 
 pub use args::{
-    ArgRef, KernelArgs, LoweredKernel, Lowering, Out, Placement, SMALL_ELEMS, Target, Temp, elem_of,
-    scalar_of,
+    ArgRef, KernelArgs, LoweredKernel, Lowering, Out, Placement, SMALL_ELEMS, Target, Temp,
+    elem_of, scalar_of,
 };
 pub use grid::{Grid, dispatch_1d};
 

@@ -131,7 +131,15 @@ impl Recurrence {
     }
 
     /// `sums[block] = recurrent[block rows] · state` for the gate blocks `from..to`.
-    fn product<'b>(&self, b: &'b Builder, r: &Input, sums: S<'b>, state: S<'b>, from: u32, to: u32) {
+    fn product<'b>(
+        &self,
+        b: &'b Builder,
+        r: &Input,
+        sums: S<'b>,
+        state: S<'b>,
+        from: u32,
+        to: u32,
+    ) {
         let w = u32::from(self.width);
         self.each(b, from, to, |block| {
             let acc = b.var("sum", b.lit_like(0.0, self.ty()));
@@ -218,7 +226,22 @@ fn emit(l: &Lowering<'_>, k: &KernelArgs, r: &Recurrence) -> Result<()> {
             (true, None) => b.u32(r.steps as u32 - 1) - step,
             (true, Some(a)) => b.select(a, len - 1u32 - step, step),
         };
-        step_body(&StepBody { r, b, h, c, sums, scaled, gates: &gates, weights: &weights, peep: &peep, late: &late, n, t, active, out: &out });
+        step_body(&StepBody {
+            r,
+            b,
+            h,
+            c,
+            sums,
+            scaled,
+            gates: &gates,
+            weights: &weights,
+            peep: &peep,
+            late: &late,
+            n,
+            t,
+            active,
+            out: &out,
+        });
     });
     r.each(b, 0, blocks, |u| {
         let at = [n, u * w];

@@ -92,8 +92,7 @@ fn result_coords<'b>(at: &[E<'b>], axes: &[usize], keep: bool) -> Vec<E<'b>> {
 pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     let attrs = &l.node.attrs;
     let name = attrs.str("kind").unwrap_or("");
-    let kind =
-        Kind::of(name).ok_or_else(|| l.unsupported(format!("reduction {name:?}")))?;
+    let kind = Kind::of(name).ok_or_else(|| l.unsupported(format!("reduction {name:?}")))?;
     let axes = attrs.usizes("axes").unwrap_or_default();
     let keep = attrs.int("keepdims", 1) != 0;
     let (x, own) = (l.shape(0)?, l.own_shape(0));

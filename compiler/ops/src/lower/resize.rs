@@ -48,7 +48,9 @@ impl Axis {
         let crop = coordinate == "tf_crop_and_resize";
         // exact (a, b, d) of (a x + b) / d, and the same in floats
         let (exact, float) = match coordinate {
-            "align_corners" if out > 1 => (Some((ni - 1, 0, oi - 1)), ((nf - 1.0) / (of - 1.0), 0.0)),
+            "align_corners" if out > 1 => {
+                (Some((ni - 1, 0, oi - 1)), ((nf - 1.0) / (of - 1.0), 0.0))
+            }
             "align_corners" => (Some((0, 0, 1)), (0.0, 0.0)),
             "pytorch_half_pixel" if out <= 1 => (Some((0, 0, 1)), (0.0, 0.0)),
             "half_pixel" | "pytorch_half_pixel" => (

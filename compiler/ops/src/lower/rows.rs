@@ -63,8 +63,10 @@ impl Rows {
             .map(|&a| if lanes == Lanes::Along(a) { shape[a].div_ceil(4) } else { shape[a] })
             .collect();
         let count: usize = steps.iter().product();
-        let alone = count <= SHORT || (grid.invocations >= l.target.full_invocations && count <= 4096);
-        let largest = LARGEST_WORKGROUP.min(l.target.caps.limits.workgroup_invocations.max(1) as u32);
+        let alone =
+            count <= SHORT || (grid.invocations >= l.target.full_invocations && count <= 4096);
+        let largest =
+            LARGEST_WORKGROUP.min(l.target.caps.limits.workgroup_invocations.max(1) as u32);
         let share = if alone {
             1
         } else {

@@ -129,7 +129,8 @@ fn select(l: &mut Lowering<'_>, top: &TopK) -> Result<()> {
                 b.if_(i.lt(n), || {
                     at[top.axis] = i;
                     let v = x.load(b, &at);
-                    let after = last_at.get().eq(n).or(top.before((last.get(), last_at.get()), (v, i)));
+                    let after =
+                        last_at.get().eq(n).or(top.before((last.get(), last_at.get()), (v, i)));
                     let empty = best_at.get().eq(n);
                     let win = empty.or(top.before((v, i), (best.get(), best_at.get()))).and(after);
                     best.set(b.select(win, v, best.get()));
@@ -161,7 +162,11 @@ fn select(l: &mut Lowering<'_>, top: &TopK) -> Result<()> {
         });
     };
     let rows = top.rows() as u32;
-    if groups[0] * groups[1] == rows { body() } else { b.if_(row.lt(rows), body) }
+    if groups[0] * groups[1] == rows {
+        body()
+    } else {
+        b.if_(row.lt(rows), body)
+    }
     l.kernels.push(k.finish((top.shape.elems() * top.k) as u64));
     Ok(())
 }

@@ -41,7 +41,19 @@ pub enum Variant {
 impl Variant {
     pub fn all() -> [Variant; 11] {
         use Variant::*;
-        [Plain, Wide, Constants, Slices, SlicedIn, SlicedOut, Half, Epilogue, SlicedEpilogue, Views, Packed]
+        [
+            Plain,
+            Wide,
+            Constants,
+            Slices,
+            SlicedIn,
+            SlicedOut,
+            Half,
+            Epilogue,
+            SlicedEpilogue,
+            Views,
+            Packed,
+        ]
     }
 
     fn constants(self) -> bool {

@@ -203,7 +203,11 @@ pub fn of(op: &str) -> Vec<Case> {
                     a("nearest", "half_pixel", "round_prefer_ceil", [2.0, 0.5], [10, 3]),
                     x,
                 ),
-                floats("align", a("nearest", "align_corners", "round_prefer_floor", odd, [3, 16]), x),
+                floats(
+                    "align",
+                    a("nearest", "align_corners", "round_prefer_floor", odd, [3, 16]),
+                    x,
+                ),
                 floats("no fraction", a("linear", "asymmetric", "floor", odd, [3, 16]), x),
                 floats("symmetric", a("linear", "half_pixel_symmetric", "floor", odd, [3, 16]), x),
                 floats("crop", crop, x),

@@ -36,9 +36,8 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
         let oc = id / (wd * h * d) % slices * 4u32;
         let n = id / (wd * h * d * slices);
         let at = [n, oc, od, oy, ox];
-        let sums = per_lane(b, &at, 1, conv.out_channels, |at| {
-            channel(b, conv, float, [x, w], bias, at)
-        });
+        let sums =
+            per_lane(b, &at, 1, conv.out_channels, |at| channel(b, conv, float, [x, w], bias, at));
         store_slice(&out, b, &at, sums);
     });
     l.kernels.push(k.finish(conv.flops()));

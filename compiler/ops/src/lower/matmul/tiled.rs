@@ -18,7 +18,11 @@ const PITCH: u32 = QUADS + 1;
 fn side(l: &Lowering<'_>, p: &MatMul) -> u32 {
     let tiles = |t: usize| (p.batch * p.m.div_ceil(t) * p.n.div_ceil(t)) as u64;
     let large = l.target.caps.limits.workgroup_invocations >= 256;
-    if large && p.m > 32 && p.n > 32 && tiles(64) * 256 >= l.target.full_invocations { 16 } else { 8 }
+    if large && p.m > 32 && p.n > 32 && tiles(64) * 256 >= l.target.full_invocations {
+        16
+    } else {
+        8
+    }
 }
 
 struct Tile<'b> {
@@ -78,11 +82,8 @@ pub fn lower(l: &mut Lowering<'_>, p: &MatMul) -> Result<()> {
     let side = side(l, p);
     let tile = 4 * side;
     let invocations = side * side;
-    let groups = [
-        p.n.div_ceil(tile as usize) as u32,
-        p.m.div_ceil(tile as usize) as u32,
-        p.batch as u32,
-    ];
+    let groups =
+        [p.n.div_ceil(tile as usize) as u32, p.m.div_ceil(tile as usize) as u32, p.batch as u32];
     if groups[1] > 65_535 || groups[2] > 65_535 {
         return super::plain::lower(l, p);
     }
