@@ -27,9 +27,17 @@ impl DimBindings {
     /// 1 unless said otherwise, which is noted; any other open dim is an error.
     pub fn bind(&self, inputs: &[&ValueInfo]) -> Result<BoundShapes> {
         self.check_names(inputs)?;
+        // a symbol that is the leading dim of some input is the batch wherever it stands
+        let batch: Vec<&str> = inputs
+            .iter()
+            .filter_map(|i| match i.dims.as_ref()?.first()? {
+                Dim::Symbol(s) => Some(s.as_str()),
+                _ => None,
+            })
+            .collect();
         let mut out = BoundShapes::default();
         for input in inputs {
-            out.shapes.push(self.bind_one(input, &mut out.notes)?);
+            out.shapes.push(self.bind_one(input, &batch, &mut out.notes)?);
         }
         Ok(out)
     }
@@ -62,7 +70,12 @@ impl DimBindings {
         }
     }
 
-    fn bind_one(&self, input: &ValueInfo, notes: &mut Vec<String>) -> Result<Vec<usize>> {
+    fn bind_one(
+        &self,
+        input: &ValueInfo,
+        batch: &[&str],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<usize>> {
         let name = &input.name;
         let declared = input.dims.as_ref();
         if let Some(shape) = self.shapes.get(name) {
@@ -98,6 +111,10 @@ impl DimBindings {
                         _ => "unnamed".to_owned(),
                     };
                     notes.push(format!("input `{name}`: leading dim ({what}) taken as 1"));
+                    Ok(1)
+                }
+                Dim::Symbol(s) if batch.contains(&s.as_str()) => {
+                    notes.push(format!("input `{name}`: dim {axis} (`{s}`) taken as 1"));
                     Ok(1)
                 }
                 Dim::Symbol(s) => Err(StageError::invalid(

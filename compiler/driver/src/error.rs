@@ -33,8 +33,9 @@ impl StageError {
     }
 
     pub fn internal(stage: &'static str, message: impl Into<String>) -> StageError {
-        StageError::new(stage, ErrorKind::Internal, message)
-            .help("this is a bug in driftc: please report it with the model or the node named above")
+        StageError::new(stage, ErrorKind::Internal, message).help(
+            "this is a bug in driftc: please report it with the model or the node named above",
+        )
     }
 
     #[must_use]
@@ -54,8 +55,7 @@ impl StageError {
 
     /// Wraps an error of the ONNX reader.
     pub fn onnx(stage: &'static str, e: &drift_onnx::OnnxError) -> StageError {
-        let kind =
-            if e.is_unsupported() { ErrorKind::Unsupported } else { ErrorKind::Invalid };
+        let kind = if e.is_unsupported() { ErrorKind::Unsupported } else { ErrorKind::Invalid };
         StageError { help: e.help(), ..StageError::new(stage, kind, e.to_string()) }
     }
 }

@@ -73,8 +73,7 @@ type Scope = HashMap<String, ValueId>;
 
 /// Element type in the graph; an error for types no kernel knows.
 pub fn dtype_of(elem: ElemType, what: &str) -> Result<DType> {
-    DType::from_name(elem.name())
-    .ok_or_else(|| {
+    DType::from_name(elem.name()).ok_or_else(|| {
         StageError::new(
             STAGE,
             ErrorKind::Unsupported,
@@ -133,7 +132,10 @@ impl<'m> Importer<'m> {
 
     fn lookup(&self, scope: &Scope, name: &str, node: &Node) -> Result<ValueId> {
         scope.get(name).copied().ok_or_else(|| {
-            StageError::invalid(STAGE, format!("{} uses `{name}`, which has no value", node.label()))
+            StageError::invalid(
+                STAGE,
+                format!("{} uses `{name}`, which has no value", node.label()),
+            )
         })
     }
 
@@ -180,7 +182,10 @@ impl<'m> Importer<'m> {
         if self.depth >= MAX_DEPTH {
             return Err(StageError::invalid(
                 STAGE,
-                format!("{}: functions and branches are nested over {MAX_DEPTH} deep", node.label()),
+                format!(
+                    "{}: functions and branches are nested over {MAX_DEPTH} deep",
+                    node.label()
+                ),
             ));
         }
         self.depth += 1;
@@ -258,7 +263,9 @@ impl<'m> Importer<'m> {
         let trips = constant(self, 0)?.ok_or_else(|| unsupported("it has no trip count"))?;
         let mut go = constant(self, 1)?.is_none_or(|c| c != 0);
         if trips > MAX_TRIPS {
-            return Err(unsupported(&format!("{trips} iterations; at most {MAX_TRIPS} are written out")));
+            return Err(unsupported(&format!(
+                "{trips} iterations; at most {MAX_TRIPS} are written out"
+            )));
         }
         let carried = node.inputs.len().saturating_sub(2);
         let mut state = Vec::new();

@@ -70,12 +70,17 @@ fn slices_of(shape: &Shape, choice: &LayoutChoice) -> Option<Layout> {
             .collect(),
         _ => return None,
     };
-    (shape[1] >= MIN_CHANNELS && shape.elems() > 0)
-        .then_some(Layout::Slices4 { channel: 1, order })
+    (shape[1] >= MIN_CHANNELS && shape.elems() > 0).then_some(Layout::Slices4 { channel: 1, order })
 }
 
 /// Layout of the result of `node`, given those of earlier values.
-fn layout_of(graph: &Graph, node: NodeId, result: usize, done: &[Option<Placement>], choice: &LayoutChoice) -> Layout {
+fn layout_of(
+    graph: &Graph,
+    node: NodeId,
+    result: usize,
+    done: &[Option<Placement>],
+    choice: &LayoutChoice,
+) -> Layout {
     let n = graph.node(node);
     let shape = &graph.value(n.results[result]).shape;
     if !n.store_view.is_identity() {

@@ -2,7 +2,8 @@
 
 use crate::error::{ErrorKind, Result, StageError};
 use drift_ir::{Graph, NodeId, Operand, ValueId};
-use drift_kernel::Layout;
+use drift_kernel::tensor::Elem;
+use drift_kernel::{Layout, Storage};
 use drift_ops::lower::{ArgRef, Lowering, Placement, Target};
 
 const STAGE: &str = "lower";
@@ -41,6 +42,62 @@ pub struct Steps {
     pub inside: Vec<Option<Inside>>,
 }
 
+/// Lowers the graph with placements that every kernel can write.
+///
+/// Packed halves and images take whole groups of four only. A kernel that stores single elements
+/// cannot write them, so its results move to f32 or to a buffer: found by trial, since only the
+/// kernel knows how it stores.
+pub fn lower_writable(
+    graph: &Graph,
+    target: &Target,
+    placements: &mut [Option<Placement>],
+    zero_copy: bool,
+) -> Result<Steps> {
+    loop {
+        // `lower` shifts bases for concats; a second trial starts from the same placements
+        let mut trial = placements.to_vec();
+        let steps = lower(graph, target, &mut trial, zero_copy)?;
+        let demoted = demote_unwritable(&steps, placements);
+        if demoted == 0 {
+            placements.clone_from_slice(&trial);
+            return Ok(steps);
+        }
+    }
+}
+
+/// Whether a value of this placement can only be written four elements at a time.
+fn whole_groups_only(p: &Placement) -> bool {
+    p.elem == Elem::F16Packed || p.storage != Storage::Buffer
+}
+
+/// Moves the results of kernels that fail to another placement; gives how many moved.
+fn demote_unwritable(steps: &Steps, placements: &mut [Option<Placement>]) -> usize {
+    let mut moved = 0;
+    for step in &steps.steps {
+        let written: Vec<usize> = step
+            .args
+            .iter()
+            .zip(&step.kernel.tensors)
+            .filter(|(_, t)| t.access != drift_kernel::Access::Read)
+            .filter_map(|(b, _)| if let Bound::Value(v) = b { Some(v.0 as usize) } else { None })
+            .filter(|&v| placements[v].as_ref().is_some_and(whole_groups_only))
+            .collect();
+        if written.is_empty() || drift_kernel::virtualize(step.kernel.clone()).is_ok() {
+            continue;
+        }
+        for v in written {
+            if let Some(p) = &mut placements[v] {
+                if p.elem == Elem::F16Packed {
+                    p.elem = Elem::F32;
+                }
+                p.storage = Storage::Buffer;
+                moved += 1;
+            }
+        }
+    }
+    moved
+}
+
 /// Lowers every node; concats whose operands can be written in place are dropped.
 pub fn lower(
     graph: &Graph,
@@ -48,7 +105,8 @@ pub fn lower(
     placements: &mut [Option<Placement>],
     zero_copy: bool,
 ) -> Result<Steps> {
-    let order = graph.topo_order().map_err(|_| StageError::internal(STAGE, "cycle in the graph"))?;
+    let order =
+        graph.topo_order().map_err(|_| StageError::internal(STAGE, "cycle in the graph"))?;
     let mut out = Steps { inside: vec![None; placements.len()], ..Steps::default() };
     if zero_copy {
         for &id in &order {

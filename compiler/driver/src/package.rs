@@ -49,13 +49,8 @@ pub fn write(compiled: &Compiled, meta: Meta, path: &Path) -> Result<u64> {
 /// The bundle in memory (the demo does not write files).
 pub fn to_vec(compiled: &Compiled, meta: Meta) -> Result<Vec<u8>> {
     let mut weights = Vec::new();
-    compiled
-        .weights
-        .write(&mut weights)
-        .map_err(|e| StageError::internal(STAGE, e.to_string()))?;
-    writer(compiled, meta)?
-        .to_vec(&weights)
-        .map_err(|e| StageError::internal(STAGE, e.to_string()))
+    compiled.weights.write(&mut weights).map_err(|e| StageError::internal(STAGE, e.to_string()))?;
+    writer(compiled, meta)?.to_vec(&weights).map_err(|e| StageError::internal(STAGE, e.to_string()))
 }
 
 fn beside(path: &Path) -> PathBuf {

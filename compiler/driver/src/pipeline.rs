@@ -192,7 +192,7 @@ fn compile_variant(
         full_invocations: spec.full_invocations,
     };
     let zero_copy = !disabled("zero-copy-concat") && spec.storage == Storage::Buffer;
-    let steps = lowering::lower(&out.graph, &target, &mut placements, zero_copy)?;
+    let steps = lowering::lower_writable(&out.graph, &target, &mut placements, zero_copy)?;
     out.stat(Stage::Lower, &spec.id, start, steps.steps.len());
     let mut variant = Variant {
         spec: spec.clone(),
@@ -206,11 +206,8 @@ fn compile_variant(
         return Ok(variant);
     }
     let start = Instant::now();
-    let plan_options = PlanOptions {
-        strategy: options.memory,
-        in_place: !disabled("in-place"),
-        max_object_bytes,
-    };
+    let plan_options =
+        PlanOptions { strategy: options.memory, in_place: !disabled("in-place"), max_object_bytes };
     let mut planned = plan::plan(
         &out.graph,
         &variant.steps,

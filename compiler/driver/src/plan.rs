@@ -139,7 +139,12 @@ pub fn plan(
     let packed = planner.pack_weights(pool, options)?;
     let (kernels, dispatches, steps) = planner.dispatches(&packed)?;
     let mut plan = planner.plan;
-    plan.entry_points.push(p::EntryPoint { name: "main".into(), inputs: io.0, outputs: io.1, steps });
+    plan.entry_points.push(p::EntryPoint {
+        name: "main".into(),
+        inputs: io.0,
+        outputs: io.1,
+        steps,
+    });
     plan.memory = p::MemoryReport {
         strategy: options.strategy.to_string(),
         naive_bytes: summary.naive_bytes,
@@ -353,8 +358,10 @@ impl Planner<'_> {
             for (n, operand) in node.operands.iter().enumerate() {
                 // only operands read at exactly the coordinates that are stored
                 let Some(o) = operand else { continue };
-                let once = node.operands.iter().flatten().filter(|x| x.value == o.value).count() == 1;
-                let same = self.placements[o.value.0 as usize] == self.placements[result.0 as usize]
+                let once =
+                    node.operands.iter().flatten().filter(|x| x.value == o.value).count() == 1;
+                let same = self.placements[o.value.0 as usize]
+                    == self.placements[result.0 as usize]
                     && self.graph.value(o.value).shape == self.graph.value(result).shape;
                 let Some(&i) = index.get(&Bound::Value(o.value)) else { continue };
                 let dies = records[i].record.last_step == at as u32;
@@ -409,7 +416,13 @@ impl Planner<'_> {
                 .map_err(|e| StageError::internal(STAGE, format!("image of {v}: {e}")))?;
             keys.push((kind, extent, arg.elem));
             let (first_step, last_step) = live[v];
-            records.push(UsageRecord { id: i, bytes: arg_bytes(&arg), first_step, last_step, alignment: 1 });
+            records.push(UsageRecord {
+                id: i,
+                bytes: arg_bytes(&arg),
+                first_step,
+                last_step,
+                alignment: 1,
+            });
         }
         let plan = memory::plan_equal(&records, &keys);
         let mut objects: BTreeMap<usize, u32> = BTreeMap::new();

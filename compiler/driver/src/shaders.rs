@@ -86,8 +86,12 @@ pub fn kernel_bytes(kernel: &Kernel) -> Result<Vec<u8>> {
 /// Reads what [`kernel_bytes`] wrote. The result is validated: nothing in a file is trusted.
 pub fn kernel_from_bytes(bytes: &[u8]) -> Result<Kernel> {
     let bad = |what: String| {
-        StageError::new("load", ErrorKind::Invalid, format!("the reference kernels are damaged: {what}"))
-            .help("compile the bundle again")
+        StageError::new(
+            "load",
+            ErrorKind::Invalid,
+            format!("the reference kernels are damaged: {what}"),
+        )
+        .help("compile the bundle again")
     };
     if bytes.len() > MAX_KERNEL_BYTES {
         return Err(bad(format!("{} bytes for one kernel", bytes.len())));

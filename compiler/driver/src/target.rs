@@ -5,6 +5,9 @@ use drift_bundle::caps::{Api, Capabilities, Dialect, Features, Limits};
 use drift_kernel::tensor::{Elem, Storage};
 use drift_targets::Device;
 
+/// Invocations that keep a device of unknown size busy: a small GPU.
+const GENERIC_INVOCATIONS: u64 = 8 * 1024;
+
 /// A device through one API, as the compiler sees it.
 #[derive(Clone, Debug)]
 pub struct TargetSpec {
@@ -67,8 +70,8 @@ impl TargetSpec {
             caps,
             storage: Storage::Buffer,
             slices: [1, 2, 3, 0],
-            // large blocks per invocation: the interpreter pays per instruction
-            full_invocations: 1,
+            // as the generic GPU profiles, so that the packed weights are the same bytes
+            full_invocations: GENERIC_INVOCATIONS,
             rank: 0,
             required: true,
         }
@@ -82,8 +85,8 @@ impl TargetSpec {
             Some(drift_bundle::caps::ImageKind::TexelBuffer) | None => Storage::Buffer,
             Some(kind) => Storage::Image(kind),
         };
-        // invocations that fill the device: 1024 per compute unit, a small GPU where unknown
-        let units = device.facts.compute_units.unwrap_or(8.0);
+        // invocations that fill the device: 1024 per compute unit
+        let units = device.facts.compute_units.map(|units| (units * 1024.0) as u64);
         let lavapipe = device.id == "lavapipe";
         Some(TargetSpec {
             id: device.id.clone(),
@@ -91,7 +94,11 @@ impl TargetSpec {
             caps: profile.capabilities.clone(),
             storage,
             slices: [1, 2, 3, 0],
-            full_invocations: if lavapipe { 64 } else { (units * 1024.0) as u64 },
+            full_invocations: match units {
+                _ if lavapipe => 64,
+                Some(n) => n,
+                None => GENERIC_INVOCATIONS,
+            },
             rank: device.rank,
             required: true,
         })
@@ -126,7 +133,9 @@ pub fn resolve(targets: &[String]) -> Result<Vec<TargetSpec>> {
             continue;
         }
         let (id, only) = match name.rsplit_once(':') {
-            Some((id, api)) if drift_targets::APIS.iter().any(|a| drift_targets::api_name(*a) == api) => {
+            Some((id, api))
+                if drift_targets::APIS.iter().any(|a| drift_targets::api_name(*a) == api) =>
+            {
                 (id, Some(api))
             }
             _ => (name.as_str(), None),
@@ -152,8 +161,12 @@ pub fn resolve(targets: &[String]) -> Result<Vec<TargetSpec>> {
                 true => format!("{name} has no such API"),
                 false => format!("shaders for {} are not written yet", without_writer.join(", ")),
             };
-            return Err(StageError::new("targets", ErrorKind::Unsupported, format!("{name}: {what}"))
-                .help("`driftc devices` lists targets and their APIs"));
+            return Err(StageError::new(
+                "targets",
+                ErrorKind::Unsupported,
+                format!("{name}: {what}"),
+            )
+            .help("`driftc devices` lists targets and their APIs"));
         }
     }
     if targets.is_empty() {
