@@ -59,6 +59,20 @@ fn find(k: &Kernel, f: impl Fn(&Expr) -> bool) -> ExprId {
 }
 
 #[test]
+fn physical_kernels_do_without_tensors() {
+    let mut kernel = virtualize(scale()).unwrap();
+    kernel.tensors.clear();
+    validate(&kernel).unwrap();
+    // ... but logical ones do not
+    let mut kernel = scale();
+    kernel.tensors.clear();
+    let error = validate(&kernel).expect_err("an error").to_string();
+    assert!(error.contains("no such tensor"), "{error}");
+    // and of those that are there, a binding names one
+    assert!(edit(|k| k.bindings[0].tensor = TensorId(9)).contains("tensor 9 that is not there"));
+}
+
+#[test]
 fn mistakes_are_found() {
     validate(&scale()).unwrap();
     let cases: Vec<(String, &str)> = vec![
