@@ -88,8 +88,8 @@ fn unknown(ctx: &ImportCtx, known: Vec<(i64, i64)>) -> OpError {
     near.dedup();
     let near: Vec<&str> = near.into_iter().take(3).map(|(_, n)| n).collect();
     let help = match near.is_empty() {
-        true => "`driftc ops` lists all operators; rewrite the node with those, or cut the model \
-                 before it"
+        true => "docs/operators.md lists all operators; rewrite the node with those, or cut the \
+                 model before it"
             .to_owned(),
         false => format!("near names that exist: {}", near.join(", ")),
     };
@@ -165,7 +165,7 @@ impl ImportCtx<'_> {
                 self.graph.value(v).name
             ))
             .help(
-                "give the model fixed input shapes (driftc compile --shape name=1x3x224x224), or \
+                "give the model fixed input shapes (driftc compile --input-shape name=1x3x224x224), or \
                  simplify it with onnxsim or onnxslim first",
             )
         })
