@@ -3,6 +3,7 @@
 //! All kernels see `[batch, M, K]` times `[batch, K, N]`; broadcasts and transposes are views.
 //! Batches that share the right matrix are more rows of one product.
 
+mod cooperative;
 mod gemv;
 mod plain;
 mod tiled;
@@ -26,6 +27,8 @@ pub struct MatMul {
     pub a: View,
     pub b: View,
     pub out: View,
+    /// Whether neighbours along K lie side by side in the left operand (else along M).
+    pub a_along_k: bool,
     /// Whether neighbours along K lie side by side in the right operand (else along N).
     pub b_along_k: bool,
 }
@@ -63,9 +66,11 @@ impl MatMul {
             a: to(a, [batch, rows, k]),
             b: to(b, [batch, k, n]),
             out: to(View::identity(), [batch, rows, n]),
+            a_along_k: true,
             b_along_k: false,
         };
-        product.b_along_k = along_k(l, &product);
+        product.a_along_k = product.m == 1 || !adjoins(l, &product, 0, 1, 2);
+        product.b_along_k = product.k > 1 && adjoins(l, &product, 1, 1, 2);
         Ok(product)
     }
 
@@ -80,18 +85,24 @@ impl MatMul {
     }
 }
 
-/// Distance in memory between neighbours of the right operand along axis 1 (K) and 2 (N).
-fn along_k(l: &Lowering<'_>, p: &MatMul) -> bool {
-    let Some(Some(operand)) = l.node.operands.get(1) else { return false };
+/// Whether neighbours along axis `this` of operand `i` lie side by side in memory, and those along
+/// axis `other` do not.
+fn adjoins(l: &Lowering<'_>, p: &MatMul, i: usize, this: usize, other: usize) -> bool {
+    let Some(Some(operand)) = l.node.operands.get(i) else { return false };
     let stored = &l.graph.value(operand.value).shape;
-    let view = p.b.after(&operand.view);
+    let view = if i == 0 { &p.a } else { &p.b }.after(&operand.view);
+    let Some(shape) = view.apply(stored) else { return false };
     let layout = l.placement(operand.value).map_or(Layout::RowMajor, |x| x.layout.clone());
     let element = |at: [usize; 3]| {
         let coord = view.source_coord(stored, &at)?;
-        Some(layout.element(stored, &coord) as i64)
+        Some(layout.element(stored, &coord))
     };
-    let step = |at: [usize; 3]| Some((element(at)? - element([0, 0, 0])?).unsigned_abs());
-    p.k > 1 && step([0, 1, 0]) == Some(1) && (p.n == 1 || step([0, 0, 1]) != Some(1))
+    let near = |axis: usize| {
+        let mut at = [0; 3];
+        at[axis] = 1;
+        shape[axis] > 1 && element(at).zip(element([0; 3])).is_some_and(|(a, b)| a.abs_diff(b) == 1)
+    };
+    near(this) && !near(other)
 }
 
 /// Lowers a `matmul` node.
@@ -107,5 +118,8 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if product.m <= FEW_ROWS {
         return gemv::lower(l, &product);
     }
-    tiled::lower(l, &product)
+    match cooperative::Plan::of(l.target, &product) {
+        Some(plan) => cooperative::lower(l, &product, &plan),
+        None => tiled::lower(l, &product),
+    }
 }

@@ -2,7 +2,7 @@
 
 pub mod shapes;
 
-use drift_bundle::caps::{Api, Capabilities, Features, Limits};
+use drift_bundle::caps::{Api, Capabilities, Features, Limits, MatrixElem, MatrixShape};
 use drift_emit::{Dialect, DialectOptions, EmitError};
 use drift_ir::{Arg, Body, DType, Graph, NodeId, Operand, PointwiseOp, Shape, Step, Tensor};
 use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options};
@@ -36,10 +36,14 @@ pub enum Variant {
     Views,
     /// Values of rank 3 to 5 in slices, of halves packed in words: only written by quads.
     Packed,
+    /// Values stored in f16 on a device with cooperative matrices.
+    Matrices,
+    /// The same with transposed operands.
+    MatricesViews,
 }
 
 impl Variant {
-    pub fn all() -> [Variant; 11] {
+    pub fn all() -> [Variant; 13] {
         use Variant::*;
         [
             Plain,
@@ -53,6 +57,8 @@ impl Variant {
             SlicedEpilogue,
             Views,
             Packed,
+            Matrices,
+            MatricesViews,
         ]
     }
 
@@ -63,11 +69,20 @@ impl Variant {
 
     /// Whether kernels are also written in every dialect (it takes longer than running them).
     fn emits(self) -> bool {
-        matches!(self, Variant::Plain | Variant::SlicedEpilogue)
+        matches!(self, Variant::Plain | Variant::SlicedEpilogue | Variant::Matrices)
     }
 
     fn half(self) -> bool {
-        matches!(self, Variant::Half | Variant::SlicedEpilogue | Variant::Packed)
+        use Variant::*;
+        matches!(self, Half | SlicedEpilogue | Packed) || self.matrices()
+    }
+
+    fn matrices(self) -> bool {
+        matches!(self, Variant::Matrices | Variant::MatricesViews)
+    }
+
+    fn views(self) -> bool {
+        matches!(self, Variant::Views | Variant::MatricesViews)
     }
 
     fn epilogue(self) -> bool {
@@ -110,6 +125,7 @@ impl fmt::Display for Failure {
 }
 
 pub fn target(variant: Variant) -> Target {
+    let shape = MatrixShape { m: 16, n: 16, k: 16, ab: MatrixElem::F16, acc: MatrixElem::F32 };
     let caps = Capabilities {
         api: Api::Reference,
         device_name: "test".into(),
@@ -117,7 +133,7 @@ pub fn target(variant: Variant) -> Target {
         device_id: 0,
         features: Features::default(),
         limits: Limits {
-            workgroup_memory_bytes: 32 << 10,
+            workgroup_memory_bytes: if variant.matrices() { 48 << 10 } else { 32 << 10 },
             workgroup_invocations: 256,
             workgroup_size: [256; 3],
             dispatch_workgroups: [65_535; 3],
@@ -134,7 +150,7 @@ pub fn target(variant: Variant) -> Target {
         subgroup_size: 32,
         subgroup_size_min: 32,
         subgroup_size_max: 32,
-        matrix_shapes: Vec::new(),
+        matrix_shapes: if variant.matrices() { vec![shape] } else { Vec::new() },
     };
     Target {
         caps,
@@ -144,7 +160,12 @@ pub fn target(variant: Variant) -> Target {
             _ if variant.half() => Elem::F16,
             _ => Elem::F32,
         },
-        full_invocations: if variant == Variant::Wide { 1 << 20 } else { 64 },
+        full_invocations: match variant {
+            Variant::Wide => 1 << 20,
+            // a few compute units
+            Variant::Matrices => 4 << 10,
+            _ => 64,
+        },
     }
 }
 
@@ -184,7 +205,7 @@ fn graph_of(def: &OpDef, case: &Case, variant: Variant) -> Result<Option<Built>,
         };
         let mut t = rounded(t, variant.half());
         let mut view = drift_ir::View::identity();
-        if variant == Variant::Views && t.shape.rank() >= 2 {
+        if variant.views() && t.shape.rank() >= 2 {
             // stored with its axes reversed
             let perm: Vec<usize> = (0..t.shape.rank()).rev().collect();
             view = view.then(drift_ir::ViewStep::Transpose { perm: perm.clone() });
@@ -225,7 +246,7 @@ fn graph_of(def: &OpDef, case: &Case, variant: Variant) -> Result<Option<Built>,
         };
     }
     let mut store = drift_ir::View::identity();
-    if variant == Variant::Views && types.len() == 1 && shape.rank() >= 2 {
+    if variant.views() && types.len() == 1 && shape.rank() >= 2 {
         let perm = (0..shape.rank()).rev().collect();
         store = store.then(drift_ir::ViewStep::Transpose { perm });
     }
@@ -303,6 +324,9 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
         })
         .collect();
     for k in lowering.kernels {
+        if std::env::var_os("DRIFT_OP").is_some() {
+            println!("{} {variant:?}: {}", case.name, k.kernel.name);
+        }
         let physical = drift_kernel::virtualize(k.kernel.clone())
             .map_err(|e| Failure::Virtualize(e.to_string()))?;
         if variant.emits() {

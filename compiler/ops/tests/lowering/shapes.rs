@@ -31,6 +31,7 @@ pub fn of(op: &str) -> Vec<Case> {
             floats("one row, long", none(), &[&[1, 1000], &[1000, 8]]),
             floats("one column", none(), &[&[40, 300], &[300, 1]]),
             floats("batch of rows", none(), &[&[5, 1, 64], &[5, 64, 48]]),
+            floats("large", none(), &[&[1, 200, 96], &[96, 264]]),
             floats("dot", none(), &[&[1, 100], &[100, 1]]),
         ],
         "reduce" => vec![
