@@ -5,6 +5,7 @@ use drift_ir::{Graph, NodeId, Operand, ValueId};
 use drift_kernel::tensor::Elem;
 use drift_kernel::{Layout, Storage};
 use drift_ops::lower::{ArgRef, Lowering, Placement, Target};
+use std::collections::BTreeSet;
 
 const STAGE: &str = "lower";
 
@@ -42,6 +43,15 @@ pub struct Steps {
     pub inside: Vec<Option<Inside>>,
 }
 
+/// Choices of the whole graph.
+#[derive(Clone, Debug)]
+pub struct LowerOptions {
+    /// Parts of a concat are written in place.
+    pub zero_copy: bool,
+    /// Nodes that keep small weights in f32.
+    pub wide: BTreeSet<NodeId>,
+}
+
 /// Lowers the graph with placements that every kernel can write.
 ///
 /// Packed halves and images take whole groups of four only. A kernel that stores single elements
@@ -51,13 +61,13 @@ pub fn lower_writable(
     graph: &Graph,
     target: &Target,
     placements: &mut [Option<Placement>],
-    zero_copy: bool,
+    options: &LowerOptions,
 ) -> Result<Steps> {
     loop {
         // `lower` shifts bases for concats; a second trial starts from the same placements
         let mut trial = placements.to_vec();
-        let steps = lower(graph, target, &mut trial, zero_copy)?;
-        let demoted = demote_unwritable(&steps, placements);
+        let steps = lower(graph, target, &mut trial, options)?;
+        let demoted = demote_unwritable(&steps, target.caps.limits.storage_buffers, placements);
         if demoted == 0 {
             placements.clone_from_slice(&trial);
             return Ok(steps);
@@ -71,7 +81,11 @@ fn whole_groups_only(p: &Placement) -> bool {
 }
 
 /// Moves the results of kernels that fail to another placement; gives how many moved.
-fn demote_unwritable(steps: &Steps, placements: &mut [Option<Placement>]) -> usize {
+fn demote_unwritable(
+    steps: &Steps,
+    storage_buffers: u64,
+    placements: &mut [Option<Placement>],
+) -> usize {
     let mut moved = 0;
     for step in &steps.steps {
         let written: Vec<usize> = step
@@ -82,7 +96,12 @@ fn demote_unwritable(steps: &Steps, placements: &mut [Option<Placement>]) -> usi
             .filter_map(|(b, _)| if let Bound::Value(v) = b { Some(v.0 as usize) } else { None })
             .filter(|&v| placements[v].as_ref().is_some_and(whole_groups_only))
             .collect();
-        if written.is_empty() || drift_kernel::virtualize(step.kernel.clone()).is_ok() {
+        // a kernel that joins many parts in one dispatch may need more bindings than there are
+        let possible = || {
+            drift_kernel::virtualize(step.kernel.clone())
+                .is_ok_and(|k| k.bindings.len() as u64 <= storage_buffers)
+        };
+        if written.is_empty() || possible() {
             continue;
         }
         for v in written {
@@ -103,12 +122,12 @@ pub fn lower(
     graph: &Graph,
     target: &Target,
     placements: &mut [Option<Placement>],
-    zero_copy: bool,
+    options: &LowerOptions,
 ) -> Result<Steps> {
     let order =
         graph.topo_order().map_err(|_| StageError::internal(STAGE, "cycle in the graph"))?;
     let mut out = Steps { inside: vec![None; placements.len()], ..Steps::default() };
-    if zero_copy {
+    if options.zero_copy {
         for &id in &order {
             place_concat(graph, id, placements, &mut out.inside);
         }
@@ -121,6 +140,7 @@ pub fn lower(
             continue;
         }
         let mut lowering = Lowering::new(graph, id, target, placements);
+        lowering.early = options.wide.contains(&id);
         match drift_ops::lower::lower_node(&mut lowering) {
             Ok(()) => {}
             Err(e) if e.kind == drift_ops::error::ErrorKind::Unsupported => {

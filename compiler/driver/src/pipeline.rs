@@ -2,8 +2,8 @@
 
 use crate::dims::DimBindings;
 use crate::error::{ErrorKind, Result, StageError};
-use crate::layouts::{LayoutChoice, assign_layouts};
-use crate::lowering::{self, Steps};
+use crate::layouts::{LayoutChoice, assign_layouts, wide_nodes};
+use crate::lowering::{self, LowerOptions, Steps};
 use crate::memory::Strategy;
 use crate::plan::{self, PlanOptions, Planned};
 use crate::stage::Stage;
@@ -16,6 +16,7 @@ use drift_ir::Graph;
 use drift_kernel::tensor::Storage;
 use drift_ops::fuse::{FuseOptions, FuseReport};
 use drift_ops::lower::{Placement, Target};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// What to compile for, and how.
@@ -164,6 +165,11 @@ fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>)
     Ok(())
 }
 
+/// Matrix units take f16 operands, so convolutions round what they read whatever its storage.
+fn rounds_anyway(spec: &TargetSpec) -> bool {
+    !spec.caps.matrix_shapes.is_empty()
+}
+
 /// Everything that depends on the target.
 fn compile_variant(
     out: &mut Compiled,
@@ -181,7 +187,11 @@ fn compile_variant(
         texture_3d: limits.texture_3d,
         texture_layers: limits.texture_layers,
     };
-    let mut placements = assign_layouts(&out.graph, &choice)?;
+    let wide = match options.precision {
+        Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&out.graph),
+        _ => BTreeSet::new(),
+    };
+    let mut placements = assign_layouts(&out.graph, &choice, &wide)?;
     out.stat(Stage::AssignLayouts, &spec.id, start, out.graph.node_count());
     let start = Instant::now();
     let max_object_bytes = limits.storage_range_bytes.min(limits.buffer_bytes);
@@ -191,8 +201,11 @@ fn compile_variant(
         weight_elem: choice.float,
         full_invocations: spec.full_invocations,
     };
-    let zero_copy = !disabled("zero-copy-concat") && spec.storage == Storage::Buffer;
-    let steps = lowering::lower_writable(&out.graph, &target, &mut placements, zero_copy)?;
+    let lower_options = LowerOptions {
+        zero_copy: !disabled("zero-copy-concat") && spec.storage == Storage::Buffer,
+        wide,
+    };
+    let steps = lowering::lower_writable(&out.graph, &target, &mut placements, &lower_options)?;
     out.stat(Stage::Lower, &spec.id, start, steps.steps.len());
     let mut variant = Variant {
         spec: spec.clone(),

@@ -44,6 +44,10 @@ impl Target {
 /// nothing, and pooled means, gates and biases reach many others.
 pub const SMALL_ELEMS: usize = 4096;
 
+/// Weights of at most this many elements stay in f32 near the inputs (256 kB: pictures and sound
+/// have few channels there).
+const SMALL_WEIGHT_ELEMS: usize = 65_536;
+
 /// Largest finite f16.
 const F16_MAX: f32 = 65504.0;
 
@@ -81,6 +85,9 @@ pub struct Lowering<'a> {
     pub placements: &'a [Option<Placement>],
     pub kernels: Vec<LoweredKernel>,
     pub temps: Vec<Temp>,
+    /// The node is near the inputs: its weights stay in f32 while they are small, since what is
+    /// rounded here passes through the whole network.
+    pub early: bool,
 }
 
 impl std::fmt::Debug for Lowering<'_> {
@@ -135,7 +142,7 @@ impl<'a> Lowering<'a> {
         placements: &'a [Option<Placement>],
     ) -> Lowering<'a> {
         let node = graph.node(id);
-        Lowering { graph, id, node, target, placements, kernels: Vec::new(), temps: Vec::new() }
+        Lowering { graph, id, node, target, placements, kernels: Vec::new(), temps: Vec::new(), early: false }
     }
 
     pub fn unsupported(&self, why: impl Into<String>) -> OpError {
@@ -256,7 +263,8 @@ impl<'a> Lowering<'a> {
     fn const_elem(&self, value: ValueId) -> Elem {
         let shape = &self.graph.value(value).shape;
         let wide = shape.iter().filter(|d| **d != 1).count();
-        let small = wide <= 1 && shape.elems() <= SMALL_ELEMS;
+        let most = if self.early { SMALL_WEIGHT_ELEMS } else { SMALL_ELEMS };
+        let small = (wide <= 1 || self.early) && shape.elems() <= most;
         if small || self.exceeds_f16(value) { Elem::F32 } else { self.target.weight_elem }
     }
 
