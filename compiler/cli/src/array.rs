@@ -56,7 +56,10 @@ pub fn load(path: &Path) -> Result<Array> {
     let mut reader = npy_body(path)?;
     reader.read_to_end(&mut bytes).map_err(|e| at(&e))?;
     if bytes.len() as u64 != want {
-        return Err(at(&format!("shape {shape:?} needs {want} bytes of data, there are {}", bytes.len())));
+        return Err(at(&format!(
+            "shape {shape:?} needs {want} bytes of data, there are {}",
+            bytes.len()
+        )));
     }
     let size = elem.bytes() as usize;
     if swap {
@@ -157,11 +160,14 @@ pub fn save(path: &Path, tensor: &OutputTensor) -> Result {
     macro_rules! ints {
         ($t:ty) => {{
             const N: usize = size_of::<$t>();
-            write!($t, tensor.bytes.chunks_exact(N).map(|c| {
-                let mut b = [0u8; N];
-                b.copy_from_slice(c);
-                <$t>::from_le_bytes(b)
-            }))
+            write!(
+                $t,
+                tensor.bytes.chunks_exact(N).map(|c| {
+                    let mut b = [0u8; N];
+                    b.copy_from_slice(c);
+                    <$t>::from_le_bytes(b)
+                })
+            )
         }};
     }
     match tensor.elem {

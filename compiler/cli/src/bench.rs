@@ -31,8 +31,11 @@ pub fn run(args: &BenchArgs) -> Result {
     runner.run(&inputs)?;
     let first = start.elapsed();
     let Some((times, profile)) = runner.bench(args.runs.max(1))? else {
-        return Err(CliError::new(Status::Unsupported, "the interpreter has no GPU time to report")
-            .help("choose a GPU back end"));
+        return Err(CliError::new(
+            Status::Unsupported,
+            "the interpreter has no GPU time to report",
+        )
+        .help("choose a GPU back end"));
     };
     let mut rows: Vec<(String, u64, u32)> = Vec::new();
     for row in &profile.rows {
@@ -72,7 +75,11 @@ pub fn run(args: &BenchArgs) -> Result {
         wall * 1e3,
         first.as_secs_f64() * 1e3,
     );
-    println!("kernels one by one: {:.4} ms in {} dispatches", profile.total_nanos() as f64 / 1e6, profile.rows.len());
+    println!(
+        "kernels one by one: {:.4} ms in {} dispatches",
+        profile.total_nanos() as f64 / 1e6,
+        profile.rows.len()
+    );
     for (label, nanos, _) in rows.iter().take(args.top) {
         println!("  {:>9.2} us  {label}", *nanos as f64 / 1e3);
     }

@@ -159,7 +159,9 @@ fn emit(compiled: &Compiled, emit: Emit, stop_after: Stage) -> Result {
                     for row in bytes.chunks(32) {
                         let hex: Vec<String> = row
                             .chunks_exact(4)
-                            .map(|w| format!("{:08x}", u32::from_le_bytes([w[0], w[1], w[2], w[3]])))
+                            .map(|w| {
+                                format!("{:08x}", u32::from_le_bytes([w[0], w[1], w[2], w[3]]))
+                            })
                             .collect();
                         writeln!(out, "{}", hex.join(" ")).map_err(fail)?;
                     }

@@ -60,7 +60,10 @@ pub fn run(args: &DemoArgs) -> Result {
             println!("{text}");
         }
     };
-    say(format!("model       examples/shapes, {} bytes of ONNX: which shape is drawn?", MODEL.len()));
+    say(format!(
+        "model       examples/shapes, {} bytes of ONNX: which shape is drawn?",
+        MODEL.len()
+    ));
     let options = CompileOptions {
         bindings: DimBindings::default(),
         precision: target::Precision::F32,
@@ -88,7 +91,11 @@ pub fn run(args: &DemoArgs) -> Result {
     }
     let start = Instant::now();
     let mut runner = Runner::load(&bundle, &bytes, &place)?;
-    say(format!("running on  {} (loaded in {:.0} ms)", runner.place(), start.elapsed().as_secs_f64() * 1e3));
+    say(format!(
+        "running on  {} (loaded in {:.0} ms)",
+        runner.place(),
+        start.elapsed().as_secs_f64() * 1e3
+    ));
     let (pictures, labels) = (npy_data(PICTURES), npy_data(LABELS));
     let expected: Vec<f32> = npy_data(LOGITS)
         .chunks_exact(4)
@@ -173,7 +180,8 @@ fn thumbnail(picture: &[u8]) -> String {
     for y in (0..SIDE).step_by(2) {
         out.push_str("    ");
         for x in 0..SIDE {
-            let v = (usize::from(picture[y * SIDE + x]) + usize::from(picture[(y + 1) * SIDE + x])) / 2;
+            let v =
+                (usize::from(picture[y * SIDE + x]) + usize::from(picture[(y + 1) * SIDE + x])) / 2;
             out.push(SHADES[v * (SHADES.len() - 1) / 255]);
         }
         out.push('\n');

@@ -43,7 +43,15 @@ pub fn run(args: &DevicesArgs) -> Result {
     }
     for d in &found {
         let c = &d.capabilities;
-        println!("{}  {} ({:?}, {}, Vulkan {}, {})", d.index, c.device_name, d.kind, d.driver, d.api_version, human(d.memory_bytes));
+        println!(
+            "{}  {} ({:?}, {}, Vulkan {}, {})",
+            d.index,
+            c.device_name,
+            d.kind,
+            d.driver,
+            d.api_version,
+            human(d.memory_bytes)
+        );
         println!("   {}", c.features.names().collect::<Vec<_>>().join(", "));
         println!(
             "   {} per binding, {} workgroup memory, subgroups of {}, {} cooperative-matrix shapes",

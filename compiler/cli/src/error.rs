@@ -59,11 +59,15 @@ impl From<RuntimeError> for CliError {
             RuntimeErrorKind::Bundle | RuntimeErrorKind::Input => (Status::BadInput, None),
             RuntimeErrorKind::NoDevice => (
                 Status::NoDevice,
-                Some("`driftc devices` lists what was found; `--backend reference` needs no driver"),
+                Some(
+                    "`driftc devices` lists what was found; `--backend reference` needs no driver",
+                ),
             ),
             RuntimeErrorKind::Unmet => (
                 Status::NoDevice,
-                Some("compile for this device: `driftc devices --probe > my.toml`, then `driftc compile --target my.toml`"),
+                Some(
+                    "compile for this device: `driftc devices --probe > my.toml`, then `driftc compile --target my.toml`",
+                ),
             ),
             _ => (Status::NoDevice, None),
         };

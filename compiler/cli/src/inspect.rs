@@ -29,7 +29,12 @@ fn print(bundle: &Bundle<'_>, len: usize) {
     println!("sections");
     for s in bundle.sections() {
         let variant = s.variant.map_or(String::new(), |v| format!(" of variant {v}"));
-        println!("  {:<14}{variant} at {}, {} bytes", format!("{:?}", s.section), s.offset, s.bytes);
+        println!(
+            "  {:<14}{variant} at {}, {} bytes",
+            format!("{:?}", s.section),
+            s.offset,
+            s.bytes
+        );
     }
     for (i, v) in bundle.variants().enumerate() {
         print_variant(i, &v);
@@ -40,7 +45,10 @@ fn print_variant(i: usize, v: &Variant<'_>) {
     let (r, plan) = (v.requirements, v.plan);
     println!("variant {i}: {} ({} through {}), rank {}", r.target, r.dialect, r.api, r.rank);
     let features: Vec<&str> = r.features.names().collect();
-    println!("  features: {}", if features.is_empty() { "none".into() } else { features.join(", ") });
+    println!(
+        "  features: {}",
+        if features.is_empty() { "none".into() } else { features.join(", ") }
+    );
     println!(
         "  limits: {} per binding, {} per buffer, {} workgroup memory, {} invocations, {} storage buffers",
         human(r.limits.storage_range_bytes),
@@ -52,9 +60,16 @@ fn print_variant(i: usize, v: &Variant<'_>) {
     let m = &plan.memory;
     println!(
         "  memory: arena {} ({}), naive {}, lower bound {}",
-        human(m.planned_bytes), m.strategy, human(m.naive_bytes), human(m.lower_bound_bytes)
+        human(m.planned_bytes),
+        m.strategy,
+        human(m.naive_bytes),
+        human(m.lower_bound_bytes)
     );
-    println!("  shaders: {} ({})", v.shaders().len(), human(v.shaders().iter().map(|s| s.len() as u64).sum()));
+    println!(
+        "  shaders: {} ({})",
+        v.shaders().len(),
+        human(v.shaders().iter().map(|s| s.len() as u64).sum())
+    );
     for (n, o) in plan.objects.iter().enumerate() {
         let what = match &o.kind {
             ObjectKind::Buffer { bytes } => format!("buffer, {bytes} bytes"),
@@ -66,7 +81,10 @@ fn print_variant(i: usize, v: &Variant<'_>) {
         println!("  entry point {}", e.name);
         for (way, list) in [("input", &e.inputs), ("output", &e.outputs)] {
             for io in list {
-                println!("    {way} {} {:?} {:?} (as {:?} in object {})", io.name, io.elem, io.shape, io.device_elem, io.object);
+                println!(
+                    "    {way} {} {:?} {:?} (as {:?} in object {})",
+                    io.name, io.elem, io.shape, io.device_elem, io.object
+                );
             }
         }
         for (n, step) in e.steps.iter().enumerate() {
@@ -132,8 +150,7 @@ fn variant_json(v: &Variant<'_>) -> Value {
                     })
                     .collect()
             };
-            let dispatches =
-                e.steps.iter().filter(|s| matches!(s, Step::Dispatch { .. })).count();
+            let dispatches = e.steps.iter().filter(|s| matches!(s, Step::Dispatch { .. })).count();
             let barriers = e.steps.iter().filter(|s| matches!(s, Step::Barrier)).count();
             let steps: Vec<String> = e.steps.iter().map(|s| step_text(plan, s)).collect();
             json!({

@@ -123,13 +123,11 @@ impl ReferenceSession {
 
     fn bind(&self, bind: &plan::Bind) -> Bind {
         match bind {
-            plan::Bind::Buffer { object, offset, bytes } => {
-                Bind {
-                    object: self.objects[*object as usize],
-                    offset_bytes: *offset,
-                    len_bytes: Some(*bytes),
-                }
-            }
+            plan::Bind::Buffer { object, offset, bytes } => Bind {
+                object: self.objects[*object as usize],
+                offset_bytes: *offset,
+                len_bytes: Some(*bytes),
+            },
             plan::Bind::Image { object } => Bind::all(self.objects[*object as usize]),
         }
     }

@@ -70,7 +70,11 @@ fn dims(shape: &Shape) -> String {
 fn model_view(c: &Compiled, model: &Path, precision: &str) -> ModelView {
     let port = |name: &str, v| {
         let value = c.graph.value(v);
-        PortView { name: name.to_owned(), dtype: value.dtype.to_string(), shape: dims(&value.shape) }
+        PortView {
+            name: name.to_owned(),
+            dtype: value.dtype.to_string(),
+            shape: dims(&value.shape),
+        }
     };
     let mut notes = vec![("precision".to_owned(), precision.to_owned())];
     let rules: Vec<String> = c.rewrites.applied.iter().map(|(r, n)| format!("{r} {n}")).collect();
@@ -183,7 +187,8 @@ fn variant_view(c: &Compiled, v: &Variant, precision: &str) -> VariantView {
         lower_bound_bytes: planned.summary.lower_bound_bytes,
         live: drift_driver::memory::live_curve(&usages).iter().map(|p| (p.step, p.bytes)).collect(),
     };
-    out.dispatches = planned.dispatches.iter().enumerate().map(|(i, d)| dispatch(i, d, c)).collect();
+    out.dispatches =
+        planned.dispatches.iter().enumerate().map(|(i, d)| dispatch(i, d, c)).collect();
     out.shaders = planned
         .plan
         .pipelines
@@ -207,7 +212,8 @@ fn variant_view(c: &Compiled, v: &Variant, precision: &str) -> VariantView {
 fn dispatch(index: usize, d: &DispatchInfo, c: &Compiled) -> DispatchView {
     let node = c.graph.node_ids().map(|id| c.graph.node(id)).find(|n| n.path == d.node);
     let pick = |written: bool| {
-        let of = d.args.iter().filter(move |a| !a.weight && (a.arg.access != Access::Read) == written);
+        let of =
+            d.args.iter().filter(move |a| !a.weight && (a.arg.access != Access::Read) == written);
         of.map(tensor).collect()
     };
     DispatchView {
@@ -251,7 +257,8 @@ fn tensor(a: &ArgInfo) -> TensorView {
 fn weights(c: &Compiled) -> Vec<WeightView> {
     let mut seen = std::collections::BTreeSet::new();
     let planned = c.main_variant().and_then(|v| v.planned.as_ref());
-    let args = planned.iter().flat_map(|p| &p.dispatches).flat_map(|d| &d.args).filter(|a| a.weight);
+    let args =
+        planned.iter().flat_map(|p| &p.dispatches).flat_map(|d| &d.args).filter(|a| a.weight);
     args.filter(|a| seen.insert((a.name.clone(), layout(&a.arg.layout))))
         .map(|a| WeightView {
             name: a.name.clone(),

@@ -3,8 +3,8 @@
 use crate::args::{Backend, Place};
 use crate::array::Array;
 use crate::error::{CliError, Result, Status};
-use drift_bundle::plan::Io;
 use crate::reference::ReferenceSession;
+use drift_bundle::plan::Io;
 use drift_runtime::{Bundle, Device, GpuTime, Outputs, Profile, Session, TensorRef};
 
 /// Something that runs the entry point `main` of a bundle.
@@ -85,12 +85,15 @@ fn check_names(wanted: &[Io], given: &[(String, Array)]) -> Result {
         .map(|w| w.name.as_str())
         .filter(|w| !given.iter().any(|(n, _)| n == w))
         .collect();
-    if !missing.is_empty() {
-        let list: Vec<String> = wanted
-            .iter()
-            .map(|w| format!("{} {:?} {:?}", w.name, w.elem, w.shape))
-            .collect();
-        return Err(CliError::bad(format!("no array for input {}", missing.join(", ")))
+    let extra = given.iter().find(|(n, _)| !wanted.iter().any(|w| w.name == *n));
+    if !missing.is_empty() || extra.is_some() {
+        let list: Vec<String> =
+            wanted.iter().map(|w| format!("{} {:?} {:?}", w.name, w.elem, w.shape)).collect();
+        let what = match extra {
+            Some((name, _)) => format!("the model has no input `{name}`"),
+            None => format!("no array for input {}", missing.join(", ")),
+        };
+        return Err(CliError::bad(what)
             .help(format!("give --input NAME=FILE for each of: {}", list.join("; "))));
     }
     Ok(())

@@ -27,8 +27,12 @@ pub fn print(c: &Compiled, bundle: Option<u64>, path: Option<&Path>) {
     for note in &c.notes {
         eprintln!("note: {note}");
     }
-    println!("nodes       {} in the model, {} imported, {} after fusion",
-        c.model_nodes, c.imported.node_count(), c.graph.node_count());
+    println!(
+        "nodes       {} in the model, {} imported, {} after fusion",
+        c.model_nodes,
+        c.imported.node_count(),
+        c.graph.node_count()
+    );
     let rules: Vec<String> =
         c.rewrites.applied.iter().map(|(rule, n)| format!("{rule} {n}")).collect();
     if !rules.is_empty() {

@@ -132,6 +132,8 @@ fn report(args: &VerifyArgs, place: &str, results: &[Comparison]) -> Result {
                 c.name, c.differing, c.elems, c.worst, c.got, c.want
             ),
         )
-        .help("`--backend reference` and `--disable PASS` (or `--bisect N`) show where it comes from")),
+        .help(
+            "`--backend reference` and `--disable PASS` (or `--bisect N`) show where it comes from",
+        )),
     }
 }
