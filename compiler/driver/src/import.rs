@@ -26,8 +26,25 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
+/// Newest operator set of ai.onnx that was looked at. Operators seldom change between versions, but
+/// when they do, the old reading is a wrong answer.
+const NEWEST_OPSET: i64 = 26;
+
+fn check_opset(model: &Model) -> Result<()> {
+    match model.opset("") {
+        Some(version) if version > NEWEST_OPSET => Err(StageError::new(
+            STAGE,
+            ErrorKind::Unsupported,
+            format!("operator set {version} of ai.onnx is not known; the newest known is {NEWEST_OPSET}"),
+        )
+        .help("export with an older opset, or convert: onnx.version_converter.convert_version(model, 22)")),
+        _ => Ok(()),
+    }
+}
+
 /// Imports a model; `bindings` size its symbolic dims.
 pub fn import(model: &Model, bindings: &DimBindings) -> Result<Imported> {
+    check_opset(model)?;
     let inputs: Vec<_> = model.graph.runtime_inputs().collect();
     let bound = bindings.bind(&inputs)?;
     let mut notes = model.warnings.clone();
@@ -304,6 +321,15 @@ impl<'m> Importer<'m> {
     }
 }
 
+/// No operator has a use for NaN or an infinity as a parameter: it is damage, and would only show
+/// as a wrong answer.
+fn finite(v: f32, what: &dyn Fn() -> String) -> Result<f64> {
+    match v.is_finite() {
+        true => Ok(f64::from(v)),
+        false => Err(StageError::invalid(STAGE, format!("{} is {v}", what()))),
+    }
+}
+
 /// Attributes as the operator table takes them.
 fn attrs_of(node: &Node) -> Result<Attrs> {
     let mut attrs = BTreeMap::new();
@@ -315,10 +341,12 @@ fn attrs_of(node: &Node) -> Result<Attrs> {
         };
         let attr = match value {
             Attribute::Int(v) => Attr::Int(*v),
-            Attribute::Float(v) => Attr::Float(f64::from(*v)),
+            Attribute::Float(v) => Attr::Float(finite(*v, &what)?),
             Attribute::Str(v) => Attr::Str(text(v)?),
             Attribute::Ints(v) => Attr::Ints(v.clone()),
-            Attribute::Floats(v) => Attr::Floats(v.iter().map(|x| f64::from(*x)).collect()),
+            Attribute::Floats(v) => {
+                Attr::Floats(v.iter().map(|x| finite(*x, &what)).collect::<Result<_>>()?)
+            }
             Attribute::Strs(v) => {
                 let parts = v.iter().map(|s| text(s)).collect::<Result<Vec<_>>>()?;
                 Attr::Str(parts.join(","))

@@ -141,8 +141,7 @@ pub fn resolve(targets: &[String]) -> Result<Vec<TargetSpec>> {
             _ => (name.as_str(), None),
         };
         let device = drift_targets::resolve(id).map_err(|e| {
-            let help = Some(e.help.clone());
-            StageError { help, ..StageError::invalid("targets", e.to_string()) }
+            StageError::invalid("targets", format!("{}: {}", e.place, e.what)).help(e.help)
         })?;
         let before = out.len();
         let mut without_writer = Vec::new();
