@@ -277,9 +277,11 @@ fn empty(l: &mut Lowering<'_>, kind: Kind, dtype: DType) -> Result<()> {
         l,
         |_, _| Ok(()),
         |b, (), _, axis| {
-            let v = b.lit_like(kind.neutral(), value_type(dtype, axis));
+            let neutral = || b.lit_like(kind.neutral(), value_type(dtype, axis));
+            let v = neutral();
             match kind {
-                Kind::Mean => v / v,
+                // 0 / 0: the mean of nothing is no number
+                Kind::Mean => v / neutral(),
                 Kind::LogSumExp => v.log(),
                 _ => kind.finish(v, 1),
             }

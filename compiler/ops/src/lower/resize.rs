@@ -24,7 +24,7 @@ fn fraction(v: f64) -> Option<(i64, i64)> {
     (1..4096i64).find_map(|q| {
         let p = (v * q as f64).round();
         let close = (p / q as f64 - v).abs() <= v.abs() * 1.2e-7;
-        (p >= 1.0 && p < 4096.0 && close).then_some((p as i64, q))
+        ((1.0..4096.0).contains(&p) && close).then_some((p as i64, q))
     })
 }
 

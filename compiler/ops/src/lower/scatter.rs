@@ -184,11 +184,8 @@ fn lower(l: &mut Lowering<'_>, kind: Kind) -> Result<()> {
     }
     if looks <= LOOK_LIMIT {
         let touched: Vec<usize> = (0..scatter.data.rank()).collect();
-        return Map::new("scatter", looks, touched).lower(
-            l,
-            |l, k| Args::of(l, k),
-            |b, args, at, _| scatter.look(b, args, at),
-        );
+        return Map::new("scatter", looks, touched)
+            .lower(l, Args::of, |b, args, at, _| scatter.look(b, args, at));
     }
     if scatter.reduction == "none" {
         copy(l)?;

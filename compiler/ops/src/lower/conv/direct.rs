@@ -98,8 +98,7 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<()> {
                                 }
                             })
                             .collect();
-                        for o in 0..bs {
-                            let oc = oc + 4 * o as u32;
+                        for (o, oc) in (0..bs).map(|o| (o, oc + 4 * o as u32)) {
                             let ws: Vec<_> = (0..lanes)
                                 .map(|i| weight(w, [oc, s * 4u32 + i, tap], i, conv))
                                 .collect();
