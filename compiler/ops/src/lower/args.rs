@@ -142,7 +142,16 @@ impl<'a> Lowering<'a> {
         placements: &'a [Option<Placement>],
     ) -> Lowering<'a> {
         let node = graph.node(id);
-        Lowering { graph, id, node, target, placements, kernels: Vec::new(), temps: Vec::new(), early: false }
+        Lowering {
+            graph,
+            id,
+            node,
+            target,
+            placements,
+            kernels: Vec::new(),
+            temps: Vec::new(),
+            early: false,
+        }
     }
 
     pub fn unsupported(&self, why: impl Into<String>) -> OpError {
