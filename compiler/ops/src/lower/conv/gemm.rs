@@ -100,11 +100,31 @@ struct Source<'c> {
     pixels_adjoin: bool,
 }
 
+/// How weights are dealt out to quads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filters {
+    /// Four input channels of one output channel.
+    AlongDepth,
+    /// Four output channels at one depth.
+    AlongColumns,
+}
+
 impl<'c> Source<'c> {
-    fn new(l: &Lowering<'_>, k: &KernelArgs, conv: &'c Conv, plan: &Plan) -> Result<Source<'c>> {
+    fn new(
+        l: &Lowering<'_>,
+        k: &KernelArgs,
+        conv: &'c Conv,
+        plan: &Plan,
+        filters: Filters,
+    ) -> Result<Source<'c>> {
         let input = l.operand_viewed(k, 0, conv.input_view(), None)?;
-        // (G, HWD, S_I, I4, S_O, O4): what a workgroup reads in one step is contiguous
-        let layout = Layout::Weights { group: plan.columns / 4, permutation: [0, 3, 4, 5, 1, 2] };
+        let permutation = match filters {
+            // (G, S_O, O4, HWD, S_I, I4): a column's depth is contiguous
+            Filters::AlongDepth => [0, 1, 2, 3, 4, 5],
+            // (G, HWD, S_I, I4, S_O, O4): what a workgroup reads in one step is contiguous
+            Filters::AlongColumns => [0, 3, 4, 5, 1, 2],
+        };
+        let layout = Layout::Weights { group: plan.columns / 4, permutation };
         let taps = conv.kernel.iter().product::<usize>();
         let flat = [conv.out_channels, conv.channels, taps];
         let flat = View::identity().then(ViewStep::Reshape { shape: flat.into() });
@@ -121,35 +141,38 @@ impl<'c> Source<'c> {
         })
     }
 
-    /// Tap and channel at depth `inner` of step `step`, and whether that is still inside of the
-    /// depth (`None` = always); outside, tap and channel are some valid ones.
-    fn depth<'b>(&self, step: E<'b>, inner: E<'b>) -> (E<'b>, E<'b>, Option<E<'b>>) {
+    /// Tap and first channel of quad number `quad` of step `step`, and whether it is still inside
+    /// of the depth (`None` = always); outside, tap and channel are some valid ones.
+    fn depth<'b>(&self, step: E<'b>, quad: E<'b>) -> (E<'b>, E<'b>, Option<E<'b>>) {
         let b = step.builder();
-        let (channels, taps) = (self.product.channels, self.product.taps);
-        if channels.is_multiple_of(self.step) {
-            let per = channels / self.step;
+        let (slices, taps, quads) = (self.product.channels / 4, self.product.taps, self.step / 4);
+        if slices.is_multiple_of(quads) {
+            // all of a step belongs to one tap
+            let per = slices / quads;
             let tap = if taps == 1 { b.u32(0) } else { step / per };
             let first = if taps == 1 { step } else { step % per };
-            return (tap, first * self.step + inner, None);
+            return (tap, (first * quads + quad) * 4u32, None);
         }
-        let at = step * self.step + inner;
-        let (at, inside) = if self.product.depth().is_multiple_of(self.step) {
+        let at = step * quads + quad;
+        let total = slices * taps;
+        let (at, inside) = if total.is_multiple_of(quads) {
             (at, None)
         } else {
-            let inside = at.lt(self.product.depth());
+            let inside = at.lt(total);
             (b.select(inside, at, b.u32(0)), Some(inside))
         };
         if taps == 1 {
-            return (b.u32(0), at, inside);
+            return (b.u32(0), at * 4u32, inside);
         }
-        (at / channels, at % channels, inside)
+        (at / slices, at % slices * 4u32, inside)
     }
 
-    /// Four channels of the patch around `pixel` from depth `inner` (a multiple of 4) of a step on.
-    fn patch<'b>(&self, step: E<'b>, inner: E<'b>, pixel: &[E<'b>; 4]) -> E<'b> {
+    /// Four channels of the patch around `pixel` from quad `quad` of a step on, in f32, and whether
+    /// they are real (`None` = always); others count as zero.
+    fn patch<'b>(&self, step: E<'b>, quad: E<'b>, pixel: &[E<'b>; 4]) -> (E<'b>, Option<E<'b>>) {
         let b = step.builder();
         let conv = self.conv;
-        let (tap, channel, inside) = self.depth(step, inner);
+        let (tap, channel, inside) = self.depth(step, quad);
         let [_, kh, kw] = conv.kernel.map(|v| v as u32);
         let [n, od, oy, ox] = *pixel;
         let kd = if conv.kernel[0] == 1 { b.u32(0) } else { tap / (kh * kw) };
@@ -159,18 +182,27 @@ impl<'c> Source<'c> {
         let (y, in_y) = conv.tap(oy, ky, 1);
         let (x, in_x) = conv.tap(ox, kx, 2);
         let v = b.load4(self.input, &[n, channel, z, y, x], 1);
-        match all(&[in_z, in_y, in_x, inside]) {
-            Some(inside) => b.select(inside, v, b.zero4()),
-            None => v,
-        }
+        (v, all(&[in_z, in_y, in_x, inside]))
     }
 
-    /// Weights of four output channels from `column` on at depth `inner` of a step. Columns may lie
-    /// in the padding; depths outside of the product give any finite value.
-    fn filter<'b>(&self, step: E<'b>, inner: E<'b>, column: E<'b>) -> E<'b> {
+    /// Weights of four input channels for output channel `column`, which may lie in the padding.
+    /// Outside of the depth any finite value.
+    fn filter_along_depth<'b>(&self, step: E<'b>, quad: E<'b>, column: E<'b>) -> E<'b> {
+        let (tap, channel, _) = self.depth(step, quad);
+        step.builder().load4(self.weights, &[column, channel, tap], 1)
+    }
+
+    /// Weights of four output channels from `column` on, which may lie in the padding, for lane
+    /// `lane` of quad `quad`. Outside of the depth any finite value.
+    fn filter_along_columns<'b>(
+        &self,
+        step: E<'b>,
+        [quad, lane]: [E<'b>; 2],
+        column: E<'b>,
+    ) -> E<'b> {
         let b = step.builder();
-        let (tap, channel, _) = self.depth(step, inner);
-        let channels = self.conv.channels as u32;
+        let (tap, first, _) = self.depth(step, quad);
+        let (channel, channels) = (first + lane, self.conv.channels as u32);
         if channels.is_multiple_of(4) {
             return b.load4(self.weights, &[column, channel, tap], 0);
         }

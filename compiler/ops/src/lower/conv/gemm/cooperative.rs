@@ -1,16 +1,24 @@
 //! The product with cooperative matrices: f16 operands, f32 sums.
 //!
-//! A workgroup keeps one step of both operands in workgroup memory while the next step's loads are
-//! under way into registers. Subgroups divide the tile by rows, by columns and, where the tile is
+//! A workgroup keeps one step of both operands in workgroup memory while the loads of the next two
+//! steps are under way into registers. Subgroups divide the tile by rows, by columns and, where the tile is
 //! small, by depth. Sums are opaque to invocations, so they pass through workgroup memory, one
 //! band of 16 rows per subgroup at a time; there, those of subgroups along the depth are added.
 
 use super::plan::{PAD, Plan, SUM_PAD};
-use super::{Conv, Product, Sink, Source, partial, pin, pixel, pixels_adjoin, reduce, steps};
+use super::{
+    Conv, Filters, Product, Sink, Source, partial, pin, pixel, pixels_adjoin, reduce, steps,
+};
 use crate::Result;
 use crate::lower::Lowering;
 use drift_kernel::builder::{S, V};
 use drift_kernel::{Access, Builder, E, Matrix, MatrixRole, Scalar, Type};
+
+/// Steps whose loads are under way at a time. Two hide more of the latency of memory; with several
+/// taps, the longer code costs more than that.
+const fn ahead(product: &Product) -> u32 {
+    if product.taps == 1 { 2 } else { 1 }
+}
 
 const HALF4: Type = Type::vec(Scalar::F16, 4);
 
@@ -21,27 +29,29 @@ const LEFT: Matrix = matrix(MatrixRole::A, Scalar::F16);
 const RIGHT: Matrix = matrix(MatrixRole::B, Scalar::F16);
 const SUM: Matrix = matrix(MatrixRole::C, Scalar::F32);
 
-/// One operand's share of an invocation: where in the tile, and registers for the next step.
+/// One operand's share of an invocation: where in the tile, and registers for the next steps.
 struct Share<'b> {
-    /// Along the row of the tile in memory, in elements: depth (left), column (right).
-    along: E<'b>,
-    /// Row of the tile in memory: pixel (left), depth (right).
+    /// Four elements along the depth.
+    quad: E<'b>,
+    /// Pixel (left) or column (right) in the tile.
     row: E<'b>,
     /// Present for every quad but those of the last, incomplete turn.
     inside: Option<E<'b>>,
-    next: V<'b>,
+    /// Loads under way, of the step after this one and of the one after that.
+    next: Vec<V<'b>>,
 }
 
-/// Quads of a tile of `rows` x `length` elements, dealt out to `invocations`. `rows_adjoin`:
+/// Quads of a tile of `rows` x `depth` elements, dealt out to `invocations`. `rows_adjoin`:
 /// neighbouring invocations take neighbouring rows.
 fn shares<'b>(
     b: &'b Builder,
     rows: u32,
-    length: u32,
+    depth: u32,
     invocations: u32,
     rows_adjoin: bool,
+    ahead: usize,
 ) -> Vec<Share<'b>> {
-    let quads = length / 4;
+    let quads = depth / 4;
     let count = rows * quads;
     (0..count.div_ceil(invocations))
         .map(|turn| {
@@ -52,10 +62,10 @@ fn shares<'b>(
                 false => (i / quads, i % quads),
             };
             Share {
-                along: quad * 4u32,
+                quad,
                 row,
                 inside: (!complete).then(|| i.lt(count)),
-                next: b.var_uninit("next", HALF4),
+                next: (0..ahead).map(|_| b.var_uninit("next", HALF4)).collect(),
             }
         })
         .collect()
@@ -87,47 +97,52 @@ struct Kernel<'b, 'c> {
 }
 
 impl<'b> Kernel<'b, '_> {
-    /// Starts the loads of a step.
-    fn load(&self, step: E<'b>) {
+    /// Starts the loads of a step into registers `to`.
+    fn load(&self, step: E<'b>, to: usize) {
         for (s, pixel) in self.left_shares.iter().zip(&self.pixels) {
             guarded(self.b, s.inside, || {
-                s.next.set(self.source.patch(step, s.along, pixel).cast(Scalar::F16));
+                let (v, inside) = self.source.patch(step, s.quad, pixel);
+                let v = v.cast(Scalar::F16);
+                let zero = self.b.lit_like(0.0, HALF4);
+                s.next[to].set(inside.map_or(v, |inside| self.b.select(inside, v, zero)));
             });
         }
         for s in &self.right_shares {
             guarded(self.b, s.inside, || {
-                let v = self.source.filter(step, s.row, self.first_column + s.along);
-                s.next.set(v.cast(Scalar::F16));
+                let column = self.first_column + s.row;
+                let v = self.source.filter_along_depth(step, s.quad, column);
+                s.next[to].set(v.cast(Scalar::F16));
             });
         }
     }
 
-    /// Puts what was loaded into workgroup memory.
-    fn keep(&self) {
-        let put = |memory: S<'b>, s: &Share<'b>, length: u32| {
+    /// Puts what was loaded into registers `from` into workgroup memory.
+    fn keep(&self, from: usize) {
+        let pitch = (self.plan.step + PAD) / 4;
+        let put = |memory: S<'b>, s: &Share<'b>| {
             guarded(self.b, s.inside, || {
-                memory.store(s.row * (length / 4) + s.along / 4u32, s.next.get());
+                memory.store(s.row * pitch + s.quad, s.next[from].get());
             });
         };
-        self.left_shares.iter().for_each(|s| put(self.left, s, self.plan.step + PAD));
-        self.right_shares.iter().for_each(|s| put(self.right, s, self.plan.columns + PAD));
+        self.left_shares.iter().for_each(|s| put(self.left, s));
+        self.right_shares.iter().for_each(|s| put(self.right, s));
     }
 
     /// Multiplies what is in workgroup memory.
     fn multiply(&self) {
-        let (left_stride, right_stride) = (self.plan.step + PAD, self.plan.columns + PAD);
+        let stride = self.plan.step + PAD;
         let [row, column, depth] = self.subgroup;
         let (rows, columns) = (self.sums.len() as u32, self.sums[0].len() as u32);
         let deep = self.plan.step / 16 / self.plan.subgroups[2];
         for i in 0..deep {
             let k = depth * (16 * deep) + i * 16;
             let load_left = |r: u32| {
-                let at = (row * (16 * rows) + r * 16) * left_stride + k;
-                self.left.load_matrix(LEFT, at, left_stride, true)
+                let at = (row * (16 * rows) + r * 16) * stride + k;
+                self.left.load_matrix(LEFT, at, stride, true)
             };
             let load_right = |c: u32| {
-                let at = k * right_stride + column * (16 * columns) + c * 16;
-                self.right.load_matrix(RIGHT, at, right_stride, true)
+                let at = (column * (16 * columns) + c * 16) * stride + k;
+                self.right.load_matrix(RIGHT, at, stride, false)
             };
             let lefts: Vec<E<'b>> = (0..rows).map(load_left).collect();
             let rights: Vec<E<'b>> = (0..columns).map(load_right).collect();
@@ -192,7 +207,7 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv, plan: &Plan) -> Result<()> {
     let temp = (plan.split > 1).then(|| partial(l, &product, plan, by_row));
     let invocations = plan.invocations();
     let k = l.kernel("conv_matrix", [invocations, 1, 1], plan.workgroups(&product));
-    let source = Source::new(l, &k, conv, plan)?;
+    let source = Source::new(l, &k, conv, plan, Filters::AlongDepth)?;
     let sink = match temp {
         Some(t) => Sink::Partial(l.temp_arg(&k, t, Access::Write)),
         None => Sink::results(l, &k, conv)?,
@@ -201,9 +216,11 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv, plan: &Plan) -> Result<()> {
     b.set_subgroup_size(32);
     let [sub_rows, sub_columns, _] = plan.subgroups;
     let left = b.shared("left", Scalar::F16, 4, plan.rows * (plan.step + PAD) / 4);
-    let right = b.shared("right", Scalar::F16, 4, plan.step * (plan.columns + PAD) / 4);
+    let right = b.shared("right", Scalar::F16, 4, plan.columns * (plan.step + PAD) / 4);
     let first_row = b.workgroup_id(1) * plan.rows;
-    let left_shares = shares(b, plan.rows, plan.step, invocations, source.pixels_adjoin);
+    // registers for as many steps as there are, and no more
+    let ahead = plan.steps.min(ahead(&product)) as usize;
+    let left_shares = shares(b, plan.rows, plan.step, invocations, source.pixels_adjoin, ahead);
     let mut pixels: Vec<[E<'_>; 4]> = Vec::new();
     for (i, s) in left_shares.iter().enumerate() {
         // shares of one row have one pixel
@@ -225,7 +242,7 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv, plan: &Plan) -> Result<()> {
         left,
         right,
         left_shares,
-        right_shares: shares(b, plan.step, plan.columns, invocations, false),
+        right_shares: shares(b, plan.columns, plan.step, invocations, false, ahead),
         pixels,
         first_column: b.workgroup_id(0) * plan.columns,
         subgroup: [id / sub_columns % sub_rows, id % sub_columns, id / (sub_rows * sub_columns)],
@@ -238,14 +255,34 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv, plan: &Plan) -> Result<()> {
             .collect(),
     };
     let (from, to) = steps(b, &product, plan);
-    kernel.load(from);
-    b.for_(from, to, 1, |step| {
-        kernel.keep();
-        b.barrier();
-        let next = step + 1u32;
-        b.if_(next.lt(to), || kernel.load(next));
-        kernel.multiply();
-        b.barrier();
+    for i in 0..ahead as u32 {
+        let first = from + i;
+        // a workgroup has one step at least
+        if i == 0 {
+            kernel.load(first, 0)
+        } else {
+            b.if_(first.lt(to), || kernel.load(first, i as usize))
+        }
+    }
+    b.for_(from, to, ahead as u32, |first| {
+        for i in 0..ahead as u32 {
+            let step = first + i;
+            let body = || {
+                kernel.keep(i as usize);
+                b.barrier();
+                let next = step + ahead as u32;
+                b.if_(next.lt(to), || kernel.load(next, i as usize));
+                kernel.multiply();
+                b.barrier();
+            };
+            if i == 0 {
+                body();
+            } else {
+                // a loop of one turn or none, not an `if`: naga takes no matrices in branches
+                // whose condition it does not see to be uniform
+                b.for_(step, (step + 1u32).min(to), 1, |_| body());
+            }
+        }
     });
     kernel.store(conv, &sink, first_row, by_row);
     l.kernels.push(k.finish(conv.flops()));

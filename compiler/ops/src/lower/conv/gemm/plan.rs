@@ -42,7 +42,7 @@ impl Plan {
     /// Workgroup memory with matrices: both tiles in f16, and partial sums of a band in f32.
     pub fn memory_bytes(&self) -> u32 {
         let left = self.rows * (self.step + PAD) * 2;
-        let right = self.step * (self.columns + PAD) * 2;
+        let right = self.columns * (self.step + PAD) * 2;
         let sums = self.subgroups[2] * self.band() * (self.columns + SUM_PAD) * 4;
         left + right + sums
     }

@@ -1,7 +1,9 @@
 //! The product in plain arithmetic: a workgroup computes 64 pixels x 64 channels, an invocation
 //! 4 x 4 of them in registers.
 
-use super::{Conv, Plan, Product, Sink, Source, partial, pin, pixel, pixels_adjoin, reduce, steps};
+use super::{
+    Conv, Filters, Plan, Product, Sink, Source, partial, pin, pixel, pixels_adjoin, reduce, steps,
+};
 use crate::Result;
 use crate::lower::Lowering;
 use drift_kernel::{Access, E, Scalar};
@@ -16,7 +18,7 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv, plan: &Plan) -> Result<()> {
     let by_row = pixels_adjoin(&l.result_placement(0).layout);
     let temp = (plan.split > 1).then(|| partial(l, &product, plan, by_row));
     let k = l.kernel("conv_tiled", [INVOCATIONS, 1, 1], plan.workgroups(&product));
-    let source = Source::new(l, &k, conv, plan)?;
+    let source = Source::new(l, &k, conv, plan, Filters::AlongColumns)?;
     let sink = match temp {
         Some(t) => Sink::Partial(l.temp_arg(&k, t, Access::Write)),
         None => Sink::results(l, &k, conv)?,
@@ -40,8 +42,10 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv, plan: &Plan) -> Result<()> {
     let next_left = b.var_uninit("next_left", drift_kernel::F32X4);
     let next_right = b.var_uninit("next_right", drift_kernel::F32X4);
     let load = |step| {
-        next_left.set(source.patch(step, quad * 4u32, &at));
-        next_right.set(source.filter(step, depth, first_column + column * 4u32));
+        let (v, inside) = source.patch(step, quad, &at);
+        next_left.set(inside.map_or(v, |inside| b.select(inside, v, b.zero4())));
+        let at = [depth / 4u32, depth % 4u32];
+        next_right.set(source.filter_along_columns(step, at, first_column + column * 4u32));
     };
     // neighbouring invocations store neighbouring pixels, else neighbouring channels
     let (tx, ty) = if by_row { (local / SIDE, local % SIDE) } else { (local % SIDE, local / SIDE) };
