@@ -96,7 +96,7 @@ fn inputs_that_do_not_fit() {
     };
     run(&[format!("x={good}")]).ok();
     run(&[]).fails(2, &["x", "--input"]);
-    run(&[good.clone()]).fails(2, &["good.npy"]);
+    run(std::slice::from_ref(&good)).fails(2, &["good.npy"]);
     run(&[format!("x={}", folder.arg("none.npy"))]).fails(2, &["none.npy"]);
     run(&[format!("x={good}"), format!("x={good}")]).fails(2, &["twice"]);
     run(&[format!("x={good}"), format!("y={good}")]).fails(2, &["y"]);
