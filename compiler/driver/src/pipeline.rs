@@ -155,10 +155,12 @@ fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>)
     }
     progress(Stage::Fuse, "", 0.0);
     let start = Instant::now();
-    let graph = std::mem::take(&mut out.graph);
-    let (graph, report) = drift_ops::fuse::fuse(graph, &fuse_options).map_err(failed)?;
-    out.graph = graph;
-    out.add_rewrites(report);
+    if !fuse_options.disabled.contains("fuse") {
+        let graph = std::mem::take(&mut out.graph);
+        let (graph, report) = drift_ops::fuse::fuse(graph, &fuse_options).map_err(failed)?;
+        out.graph = graph;
+        out.add_rewrites(report);
+    }
     import::materialize_outputs(&mut out.graph);
     verify(Stage::Fuse, &out.graph)?;
     out.stat(Stage::Fuse, "", start, out.graph.node_count());
@@ -271,7 +273,14 @@ fn verify(stage: Stage, graph: &Graph) -> Result<()> {
 /// Names that `--disable` takes.
 pub fn pass_names() -> Vec<(&'static str, &'static str)> {
     let rules = drift_ops::fuse::RULES.iter().map(|r| (r.name, r.description));
-    rules.chain(PASSES).collect()
+    let mut names: Vec<_> = Vec::new();
+    for pass in rules.chain(PASSES) {
+        // some rules run in two stages
+        if !names.contains(&pass) {
+            names.push(pass);
+        }
+    }
+    names
 }
 
 fn check_disabled(disabled: &[String]) -> Result<()> {
