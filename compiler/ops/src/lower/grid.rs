@@ -7,7 +7,7 @@ use drift_kernel::{Builder, E, Layout};
 const MAX_GROUPS: u64 = 65_535;
 
 /// Workgroups for `count` invocations in workgroups of `size` along x; overflow goes to y.
-/// Read the invocation number with [`linear_id`].
+/// Read the invocation number with `linear_id`.
 pub fn dispatch_1d(count: u64, size: u32) -> [u32; 3] {
     let groups = count.div_ceil(u64::from(size)).max(1);
     if groups <= MAX_GROUPS {
