@@ -11,7 +11,7 @@
 
 use crate::{Array, gpu, worst};
 use drift_bundle::{BundleWriter, Meta};
-use drift_driver::lowering;
+use drift_driver::lowering::{self, LowerOptions};
 use drift_driver::memory::Strategy;
 use drift_driver::plan::{self, PlanOptions};
 use drift_driver::target::TargetSpec;
@@ -44,7 +44,10 @@ pub struct Setup {
 /// What came of a case.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    Passed,
+    Passed {
+        /// Values moved to plain f32 buffers, because a kernel stores single elements there.
+        moved: bool,
+    },
     /// Drift says that it does not do this.
     Unsupported(String),
     Failed(String),
@@ -164,7 +167,7 @@ fn place(b: &Built, setup: &Setup) -> (Vec<Option<Placement>>, bool) {
 }
 
 /// Compiles a case into a bundle; `Err(Ok(why))` where Drift says that it does not do this.
-fn compile(b: &Built, setup: &Setup) -> Result<Option<Vec<u8>>, Result<String, String>> {
+fn compile(b: &Built, setup: &Setup) -> Result<Option<(Vec<u8>, bool)>, Result<String, String>> {
     let (mut placements, differs) = place(b, setup);
     if !differs {
         return Ok(None);
@@ -179,11 +182,20 @@ fn compile(b: &Built, setup: &Setup) -> Result<Option<Vec<u8>>, Result<String, S
         weight_elem: setup.float,
         full_invocations: setup.spec.full_invocations,
     };
-    let zero_copy = setup.storage == Storage::Buffer;
-    let steps = match lowering::lower(&b.graph, &target, &mut placements, zero_copy) {
+    let options = LowerOptions {
+        zero_copy: setup.storage == Storage::Buffer,
+        wide: std::collections::BTreeSet::new(),
+    };
+    let wanted = placements.clone();
+    let steps = match lowering::lower_writable(&b.graph, &target, &mut placements, &options) {
         Ok(steps) => steps,
         Err(e) => return stage(e),
     };
+    let kept = |(a, b): (&Option<Placement>, &Option<Placement>)| match (a, b) {
+        (Some(a), Some(b)) => a.elem == b.elem && a.storage == b.storage,
+        _ => true,
+    };
+    let moved = !wanted.iter().zip(&placements).all(kept);
     let mut pool = WeightPool::default();
     let options = PlanOptions {
         strategy: Strategy::default(),
@@ -202,7 +214,8 @@ fn compile(b: &Built, setup: &Setup) -> Result<Option<Vec<u8>>, Result<String, S
     pool.write(&mut weights).map_err(|e| Err(e.to_string()))?;
     let mut writer = BundleWriter::new(Meta::new("case", "conformance", "0"));
     writer.add_variant(requirements, planned.plan, set);
-    writer.to_vec(&weights).map(Some).map_err(|e| Err(e.to_string()))
+    let bytes = writer.to_vec(&weights).map_err(|e| Err(e.to_string()))?;
+    Ok(Some((bytes, moved)))
 }
 
 /// Runs one case in one setup.
@@ -215,8 +228,8 @@ pub fn run(device: &Device, def: &OpDef, case: &Case, setup: &Setup) -> Outcome 
         Ok(want) => want,
         Err(e) => return Outcome::Failed(format!("reference: {e}")),
     };
-    let bytes = match compile(&built, setup) {
-        Ok(Some(bytes)) => bytes,
+    let (bytes, moved) = match compile(&built, setup) {
+        Ok(Some(compiled)) => compiled,
         Ok(None) => return Outcome::Skipped,
         Err(Ok(why)) => return Outcome::Unsupported(why),
         Err(Err(e)) => return Outcome::Failed(e),
@@ -239,7 +252,7 @@ pub fn run(device: &Device, def: &OpDef, case: &Case, setup: &Setup) -> Outcome 
         gpu::check_validation(device)
     };
     match check() {
-        Ok(()) => Outcome::Passed,
+        Ok(()) => Outcome::Passed { moved },
         Err(e) => Outcome::Failed(e),
     }
 }

@@ -153,6 +153,20 @@ fn every_network_of_the_manifest_is_listed() {
     assert!(missing.is_empty(), "not tested: {missing:?}");
 }
 
+/// docs/models.md has a row for every network, and the row says what these tests find.
+#[test]
+fn the_documentation_is_true() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/models.md");
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    for name in LISTED {
+        let row = text.lines().find(|l| l.starts_with(&format!("| {name} |")));
+        let row = row.unwrap_or_else(|| panic!("docs/models.md has no row for {name}"));
+        let works = row.split('|').nth(3).is_some_and(|cell| cell.trim() == "works");
+        let listed = NOT_YET.iter().any(|(n, _, _)| n == name);
+        assert!(works != listed, "docs/models.md: {row}\nNOT_YET lists it: {listed}");
+    }
+}
+
 /// 98.9 % of the 10,000 digits of the real test set.
 #[test]
 fn mnist_test_set() {

@@ -38,7 +38,7 @@ fn check(setup: &Setup, wanted: impl Fn(&str) -> bool) {
         if only.as_ref().is_some_and(|o| o != def.name) {
             continue;
         }
-        let (mut passed, mut failed) = (0, 0);
+        let (mut passed, mut moved, mut failed) = (0, 0, 0);
         let mut unsupported = BTreeMap::<String, usize>::new();
         for case in (def.cases)() {
             let known = KNOWN.iter().find(|(s, op, part, _)| {
@@ -46,7 +46,10 @@ fn check(setup: &Setup, wanted: impl Fn(&str) -> bool) {
             });
             match (run(&device, def, &case, setup), known) {
                 (Outcome::Skipped, _) => {}
-                (Outcome::Passed, None) => passed += 1,
+                (Outcome::Passed { moved: now }, None) => {
+                    passed += 1;
+                    moved += usize::from(now);
+                }
                 (Outcome::Unsupported(why), None) => *unsupported.entry(why).or_default() += 1,
                 (Outcome::Failed(e), None) => {
                     failed += 1;
@@ -60,6 +63,9 @@ fn check(setup: &Setup, wanted: impl Fn(&str) -> bool) {
         }
         passed_in_all += passed;
         table += &format!("{:<20} {passed:>3} passed", def.name);
+        if moved > 0 {
+            table += &format!(" ({moved} with values moved to f32 or to buffers)");
+        }
         if failed > 0 {
             table += &format!("; {failed} failed");
         }

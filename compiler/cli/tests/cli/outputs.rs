@@ -153,7 +153,10 @@ fn the_report_is_one_file() {
 #[test]
 fn every_stage_can_be_the_last() {
     let model = demo_model();
-    for stage in drift_driver::Stage::ALL.into_iter().filter(|s| *s != drift_driver::Stage::Read) {
+    for stage in drift_driver::Stage::ALL
+        .into_iter()
+        .filter(|s| !matches!(s, drift_driver::Stage::Read | drift_driver::Stage::Package))
+    {
         let stage = stage.name();
         let args = ["compile", &model, "--target", "vulkan-modern", "--stop-after", stage];
         let ran = driftc(&args);
