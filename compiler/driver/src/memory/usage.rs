@@ -26,7 +26,7 @@ impl UsageRecord {
         u64::from(self.last_step.saturating_sub(self.first_step)) + 1
     }
 
-    /// Bytes rounded up to the alignment. [`check`] has shown that this does not overflow.
+    /// Bytes rounded up to the alignment. `check` has shown that this does not overflow.
     pub fn rounded_bytes(&self) -> u64 {
         align_up(self.bytes, self.alignment)
     }
