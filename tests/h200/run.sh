@@ -23,3 +23,4 @@ for m in resnet50 mobilenet_v2; do
     table="$table $m=$work/$m.onnx,$work/$m.bench.json"
 done
 python3 "$here/floors.py" $table
+python3 "$here/pytorch.py"
