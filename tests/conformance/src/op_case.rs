@@ -166,15 +166,25 @@ fn place(b: &Built, setup: &Setup) -> (Vec<Option<Placement>>, bool) {
     (placements, differs)
 }
 
-/// Compiles a case into a bundle; `Err(Ok(why))` where Drift says that it does not do this.
-fn compile(b: &Built, setup: &Setup) -> Result<Option<(Vec<u8>, bool)>, Result<String, String>> {
+/// What came of compiling a case.
+enum Compilation {
+    /// The bundle, and whether results were moved elsewhere than the setup wants them.
+    Bundle(Vec<u8>, bool),
+    /// The setup changes nothing about this case.
+    Same,
+    /// Drift says that it does not do this, and why.
+    Unsupported(String),
+}
+
+/// Compiles a case into a bundle.
+fn compile(b: &Built, setup: &Setup) -> Result<Compilation, String> {
     let (mut placements, differs) = place(b, setup);
     if !differs {
-        return Ok(None);
+        return Ok(Compilation::Same);
     }
     let stage = |e: drift_driver::StageError| match e.kind {
-        ErrorKind::Unsupported => Err(Ok(e.message)),
-        _ => Err(Err(e.to_string())),
+        ErrorKind::Unsupported => Ok(Compilation::Unsupported(e.message)),
+        _ => Err(e.to_string()),
     };
     let target = Target {
         caps: setup.spec.caps.clone(),
@@ -211,11 +221,11 @@ fn compile(b: &Built, setup: &Setup) -> Result<Option<(Vec<u8>, bool)>, Result<S
         Err(e) => return stage(e),
     };
     let mut weights = Vec::new();
-    pool.write(&mut weights).map_err(|e| Err(e.to_string()))?;
+    pool.write(&mut weights).map_err(|e| e.to_string())?;
     let mut writer = BundleWriter::new(Meta::new("case", "conformance", "0"));
     writer.add_variant(requirements, planned.plan, set);
-    let bytes = writer.to_vec(&weights).map_err(|e| Err(e.to_string()))?;
-    Ok(Some((bytes, moved)))
+    let bytes = writer.to_vec(&weights).map_err(|e| e.to_string())?;
+    Ok(Compilation::Bundle(bytes, moved))
 }
 
 /// Runs one case in one setup.
@@ -229,10 +239,10 @@ pub fn run(device: &Device, def: &OpDef, case: &Case, setup: &Setup) -> Outcome 
         Err(e) => return Outcome::Failed(format!("reference: {e}")),
     };
     let (bytes, moved) = match compile(&built, setup) {
-        Ok(Some(compiled)) => compiled,
-        Ok(None) => return Outcome::Skipped,
-        Err(Ok(why)) => return Outcome::Unsupported(why),
-        Err(Err(e)) => return Outcome::Failed(e),
+        Ok(Compilation::Bundle(bytes, moved)) => (bytes, moved),
+        Ok(Compilation::Same) => return Outcome::Skipped,
+        Ok(Compilation::Unsupported(why)) => return Outcome::Unsupported(why),
+        Err(e) => return Outcome::Failed(e),
     };
     let check = || -> Result<(), String> {
         let bundle = Bundle::from_vec(bytes).map_err(|e| e.to_string())?;
