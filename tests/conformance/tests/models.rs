@@ -53,16 +53,16 @@ fn run(network: &shared::Network, device: &drift_runtime::Device, way: Way) -> R
         _ => 1,
     };
     assert!(network.case_count() > 0, "{} has no case", network.name);
-    let mut loaded: Option<(Vec<(String, Vec<usize>)>, Loaded)> = None;
+    let (mut loaded, mut shapes): (Option<Loaded>, _) = (None, Vec::new());
     for i in 0..cases {
-        let shapes = network.input_shapes(i);
-        if loaded.as_ref().is_none_or(|(s, _)| *s != shapes) {
+        let wanted = network.input_shapes(i);
+        if loaded.is_none() || wanted != shapes {
             let start = Instant::now();
             let made = Loaded::new(device, network, i, precision, target)?;
             println!("{}: compiled and loaded in {:.2?}", network.name, start.elapsed());
-            loaded = Some((shapes, made));
+            (loaded, shapes) = (Some(made), wanted);
         }
-        let Some((_, loaded)) = &mut loaded else { unreachable!("made above") };
+        let Some(loaded) = &mut loaded else { unreachable!("made above") };
         let start = Instant::now();
         let case = network.case(i);
         for line in loaded.check(network, &case, precision)? {
