@@ -7,16 +7,17 @@
 #![forbid(unsafe_code)]
 
 mod diff;
+mod model;
 mod snapshot;
 
 pub use diff::first_difference;
+pub use model::{Dispatch, check_model_kernels, check_model_kernels_in};
 pub use snapshot::Snapshots;
 
 use drift_emit::{Dialect, DialectOptions, emit};
 use drift_kernel::{Expr, Kernel};
 use drift_spirv_val::{Env, validate_spirv};
 use spirv_tools::assembler::{Assembler, DisassembleOptions};
-use std::collections::HashMap;
 
 /// Compares `text` with the golden `name`, a path below `tests/golden/out` with its extension.
 ///
@@ -43,78 +44,14 @@ pub fn check_kernel(name: &str, kernel: &Kernel) -> Result<(), String> {
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-/// Goldens of all kernels of a model, in `tests/golden/out/<dir>`. Kernels with equal code share one
-/// golden, as they share one shader in a bundle; `index.txt` lists who uses which. Goldens in `dir`
-/// that no kernel has any more are an error (and are removed by `DRIFT_BLESS=1`).
-///
-/// `kernels`: name and physical kernel, in the order of the model's steps. Names may repeat.
-///
-/// # Errors
-/// All differences of all kernels.
-pub fn check_model_kernels(dir: &str, kernels: &[(String, Kernel)]) -> Result<(), String> {
-    check_model_kernels_in(&Snapshots::committed(), dir, kernels)
-}
+/// Dialects that goldens exist of, and the extensions of their files.
+const DIALECTS: [(Dialect, &str); 3] =
+    [(Dialect::SpirV, "spvasm"), (Dialect::Msl, "metal"), (Dialect::Wgsl, "wgsl")];
 
-/// [`check_model_kernels`] with goldens of your own.
-///
-/// # Errors
-/// All differences of all kernels.
-pub fn check_model_kernels_in(
-    snapshots: &Snapshots,
-    dir: &str,
-    kernels: &[(String, Kernel)],
-) -> Result<(), String> {
-    let mut problems = Vec::new();
-    let mut seen: HashMap<String, String> = HashMap::new();
-    let mut index = String::new();
-    let mut expected = vec!["index.txt".to_owned()];
-    for (name, kernel) in kernels {
-        let texts = match validated(kernel) {
-            Ok(texts) => texts,
-            Err(problem) => {
-                problems.push(format!("{dir}/{name}: {problem}"));
-                continue;
-            }
-        };
-        let key: String = texts.iter().map(|(_, text)| text.as_str()).collect();
-        let number = seen.len();
-        let file = seen
-            .entry(key)
-            .or_insert_with(|| {
-                let file = format!("{number:03}_{}", file_name(&kernel.name));
-                for (extension, text) in &texts {
-                    expected.push(format!("{file}.{extension}"));
-                    if let Err(problem) =
-                        snapshots.check(&format!("{dir}/{file}.{extension}"), text)
-                    {
-                        problems.push(problem);
-                    }
-                }
-                file
-            })
-            .clone();
-        let [x, y, z] = kernel.workgroups;
-        index.push_str(&format!("{name}: {file}, {x} x {y} x {z} workgroups\n"));
-    }
-    if let Err(problem) = snapshots.check(&format!("{dir}/index.txt"), &index) {
-        problems.push(problem);
-    }
-    if let Err(problem) = snapshots.only(dir, &expected) {
-        problems.push(problem);
-    }
-    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
-}
-
-fn file_name(kernel: &str) -> String {
-    let clean = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-    kernel.chars().take(40).map(clean).collect()
-}
-
-/// (extension, text) per dialect.
+/// (extension, text) per dialect, in the order of [`DIALECTS`].
 fn validated(kernel: &Kernel) -> Result<Vec<(&'static str, String)>, String> {
-    let dialects = [(Dialect::SpirV, "spvasm"), (Dialect::Msl, "metal"), (Dialect::Wgsl, "wgsl")];
     let mut out = Vec::new();
-    for (dialect, extension) in dialects {
+    for (dialect, extension) in DIALECTS {
         let shader = match emit(kernel, dialect, &DialectOptions::default()) {
             Ok(shader) => shader,
             Err(refusal @ drift_emit::EmitError::Unsupported { .. }) => {

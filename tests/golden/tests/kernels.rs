@@ -208,5 +208,8 @@ fn constructs() {
 #[test]
 fn goldens_stay_small() {
     let bytes = Snapshots::committed().total_bytes().expect("the folder is there");
-    assert!(bytes < 1_000_000, "{bytes} bytes of goldens; drop some kernels");
+    assert!(
+        bytes <= 600_000,
+        "{bytes} bytes of goldens, more than anybody reads; keep fewer texts"
+    );
 }

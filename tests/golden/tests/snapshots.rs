@@ -1,7 +1,8 @@
 //! The comparison itself: a golden that cannot fail would be no test.
 
-use drift_golden::{Snapshots, check_model_kernels_in, first_difference};
-use drift_kernel::{Access, Builder, Elem, Kernel, Layout, Storage, TensorArg, virtualize};
+use drift_emit::Dialect;
+use drift_golden::{Dispatch, Snapshots, check_model_kernels_in, first_difference};
+use drift_kernel::{Access, Builder, Elem, Layout, Storage, TensorArg, virtualize};
 use std::path::PathBuf;
 
 fn folder(name: &str) -> PathBuf {
@@ -41,7 +42,8 @@ fn differences_are_shown_in_place() {
     assert_eq!(first_difference("a\n", "a\na\n").unwrap(), "line 2: 0 lines become 1\n  a\n+ a\n");
 }
 
-fn fill(name: &str, value: f32) -> (String, Kernel) {
+/// y[i] = value, with its WGSL as text.
+fn fill(node: &str, value: f32) -> Dispatch {
     let b = Builder::new("fill", [64, 1, 1], [1, 1, 1]);
     let y = b.tensor(TensorArg {
         name: "y".to_owned(),
@@ -55,13 +57,18 @@ fn fill(name: &str, value: f32) -> (String, Kernel) {
         max_object_bytes: 1 << 27,
     });
     b.store(y, &[b.global_id(0)], b.f32(value));
-    (name.to_owned(), virtualize(b.finish()).unwrap())
+    Dispatch {
+        variant: "some-target".to_owned(),
+        node: node.to_owned(),
+        kernel: virtualize(b.finish()).unwrap(),
+        text: vec![Dialect::Wgsl],
+    }
 }
 
 #[test]
 fn a_model_has_one_golden_per_shader() {
     let root = folder("a_model");
-    let kernels = [fill("first", 1.0), fill("second", 2.0), fill("third", 1.0)];
+    let kernels = [fill("/a/first", 1.0), fill("/a/second", 2.0), fill("/b/third", 1.0)];
     let bless = Snapshots::new(&root, true);
     check_model_kernels_in(&bless, "m", &kernels).unwrap();
     let mut files: Vec<String> = std::fs::read_dir(root.join("m"))
@@ -69,22 +76,39 @@ fn a_model_has_one_golden_per_shader() {
         .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     files.sort();
-    assert_eq!(
-        files,
-        [
-            "000_fill.metal",
-            "000_fill.spvasm",
-            "000_fill.wgsl",
-            "001_fill.metal",
-            "001_fill.spvasm",
-            "001_fill.wgsl",
-            "index.txt"
-        ]
+    assert_eq!(files, ["fill.a_first.wgsl", "fill.a_second.wgsl", "index.txt"]);
+    let index = std::fs::read_to_string(root.join("m/index.txt")).unwrap();
+    assert!(
+        index.contains("some-target /b/third: fill.a_first, 1 x 1 x 1 workgroups\n"),
+        "{index}"
     );
+    assert_eq!(index.matches("fill.a_first.spvasm: ").count(), 1, "{index}");
+    assert_eq!(index.matches("fill.a_second.metal: ").count(), 1, "{index}");
+    assert!(!index.contains(".wgsl: "), "{index}");
+
     let compare = Snapshots::new(&root, false);
     check_model_kernels_in(&compare, "m", &kernels).unwrap();
-    // another kernel, and one that is gone
-    let error = check_model_kernels_in(&compare, "m", &[fill("first", 3.0)]).unwrap_err();
-    assert!(error.contains("m/000_fill.spvasm has changed"), "{error}");
-    assert!(error.contains("no kernel has 001_fill.metal"), "{error}");
+    // another kernel, and one that is gone: seen in the text, in the hashes and in the folder
+    let error = check_model_kernels_in(&compare, "m", &[fill("/a/first", 3.0)]).unwrap_err();
+    assert!(error.contains("m/fill.a_first.wgsl has changed"), "{error}");
+    assert!(error.contains("m/index.txt has changed"), "{error}");
+    assert!(error.contains("no kernel has fill.a_second.wgsl"), "{error}");
+    assert!(error.contains("1f") && error.contains("3f"), "the old and the new line: {error}");
+    // only the hash of a dialect differs
+    let path = root.join("m/index.txt");
+    let (before, after) = index.split_once("xxh3 ").unwrap();
+    let (was, now) = (after.chars().next().unwrap(), |c| if c == '0' { '1' } else { '0' });
+    std::fs::write(&path, format!("{before}xxh3 {}{}", now(was), &after[1..])).unwrap();
+    let error = check_model_kernels_in(&compare, "m", &kernels).unwrap_err();
+    assert!(error.starts_with("golden m/index.txt has changed"), "{error}");
+}
+
+#[test]
+fn an_invalid_kernel_of_a_model_is_named() {
+    let root = folder("an_invalid_kernel");
+    let mut broken = fill("/a/broken", 1.0);
+    broken.kernel.workgroup_size = [0, 1, 1];
+    let bless = Snapshots::new(&root, true);
+    let error = check_model_kernels_in(&bless, "m", &[broken]).unwrap_err();
+    assert!(error.contains("m: some-target /a/broken: "), "{error}");
 }
