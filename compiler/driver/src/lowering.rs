@@ -202,9 +202,10 @@ fn part_offsets(graph: &Graph, id: NodeId, layout: &Layout) -> Option<Vec<u64>> 
         if channel && start % 4 != 0 {
             return None;
         }
+        // an empty tensor still has an extent of one element
         let mut head = result.shape.clone();
         head[axis] = start;
-        offsets.push(layout.extent_elems(&head));
+        offsets.push(if start == 0 { 0 } else { layout.extent_elems(&head) });
         start += shape[axis];
     }
     Some(offsets)
