@@ -287,18 +287,6 @@ impl<'a> Lowering<'a> {
         self.graph.const_of(value).is_some_and(wide)
     }
 
-    /// Whether the node's body computes with numbers beyond f16's range, so that its result has to
-    /// saturate when it is stored in f16: a mask of -3.4e38 becomes the most negative f16 and not
-    /// an infinity, which would make NaN of a row that is masked as a whole.
-    fn saturates(&self) -> bool {
-        let consts = self.node.epilogue.steps.iter().flat_map(|s| &s.args);
-        let literal = consts.into_iter().any(|a| match a {
-            drift_ir::Arg::Const(v) => v.is_finite() && v.abs() > f64::from(F16_MAX),
-            _ => false,
-        });
-        literal || self.node.operands.iter().flatten().any(|o| self.exceeds_f16(o.value))
-    }
-
     /// A temp as an argument.
     pub fn temp_arg(&self, k: &KernelArgs, temp: usize, access: Access) -> TensorId {
         let t = &self.temps[temp];
@@ -360,7 +348,7 @@ impl<'a> Lowering<'a> {
             }
             results.push((k.push(arg, ArgRef::Value(value)), v.dtype));
         }
-        Ok(Out { node, epilogue, results, saturates: self.saturates() })
+        Ok(Out { node, epilogue, results })
     }
 
     /// The one value that all elements of constant operand `i` have.
@@ -444,8 +432,6 @@ pub struct Out<'a> {
     node: &'a Node,
     epilogue: Vec<EpilogueArg>,
     results: Vec<(TensorId, DType)>,
-    /// Values are clamped to f16's range before they are stored in f16.
-    saturates: bool,
 }
 
 impl std::fmt::Debug for Out<'_> {
@@ -498,8 +484,8 @@ impl Out<'_> {
         let values = super::steps::run(b, &self.node.epilogue, width, acc, &load);
         for (&(t, dtype), value) in self.results.iter().zip(values) {
             let mut value = to_stored(b, value, dtype);
-            if self.saturates && matches!(b.elem(t), Elem::F16 | Elem::F16Packed) {
-                value = value.clamp(-F16_MAX, F16_MAX);
+            if matches!(b.elem(t), Elem::F16 | Elem::F16Packed) {
+                value = saturated(b, value);
             }
             match axis {
                 None => b.store(t, coords, value),
@@ -507,6 +493,13 @@ impl Out<'_> {
             }
         }
     }
+}
+
+/// Keeps what is stored in f16 finite: an overflow (or a mask of -3.4e38) becomes the largest f16,
+/// where an infinity would become NaN further on. NaN stays NaN.
+fn saturated<'b>(b: &'b Builder, value: E<'b>) -> E<'b> {
+    let high = b.select(value.gt(F16_MAX), F16_MAX, value);
+    b.select(high.lt(-F16_MAX), -F16_MAX, high)
 }
 
 /// Zero in the lanes past the extent: padding is read along with whole slices and multiplied by
