@@ -51,5 +51,9 @@ struct kernel_mainInput {
     metal::float4 _e66 = acc;
     uint _e69 = ((_e9 * 256u) + _e21) + _e23;
     metal::half4 _e71 = x3_.inner[_e69];
-    y0_.inner[_e69] = static_cast<metal::half4>(metal::max(static_cast<metal::float4>(_e71) + _e66, metal::float4(0.0)));
+    metal::float4 _e76 = metal::max(static_cast<metal::float4>(_e71) + _e66, metal::float4(0.0));
+    metal::float4 _e78 = metal::float4(65504.0);
+    metal::float4 _e80 = metal::select(_e76, _e78, _e76 > _e78);
+    metal::float4 _e82 = metal::float4(-65504.0);
+    y0_.inner[_e69] = static_cast<metal::half4>(metal::select(_e80, _e82, _e80 < _e82));
 }
