@@ -24,7 +24,15 @@ pub fn arrays(args: &[String], option: &str) -> Result<Vec<(String, Array)>> {
 
 /// Opens a bundle; its bytes too, for the interpreter.
 pub fn open(path: &Path, needs_bytes: bool) -> Result<(Bundle, Vec<u8>)> {
-    let bundle = Bundle::open(path)?;
+    let bundle = Bundle::open(path).map_err(|e| {
+        let e = CliError::from(e);
+        // a file that cannot be opened is already named
+        let file = path.display().to_string();
+        match e.message.contains(&file) {
+            true => e,
+            false => CliError { message: format!("{file}: {}", e.message), ..e },
+        }
+    })?;
     let bytes = if needs_bytes {
         std::fs::read(path).map_err(|e| CliError::bad(format!("{}: {e}", path.display())))?
     } else {
