@@ -59,6 +59,9 @@ fn descriptor_type(class: BindingKindKey) -> vk::DescriptorType {
     }
 }
 
+/// Threads that create pipelines when the driver cache holds them.
+const WARM_THREADS: usize = 4;
+
 impl Pipelines {
     /// Creates everything and fills `self` as it goes, so that [`Pipelines::destroy`] finds all
     /// that exists when this fails.
@@ -180,8 +183,11 @@ impl Pipelines {
             }
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // Compiling scales with cores; looking up in a warm cache waits for the driver's locks
+        // (45 pipelines on an H200: 26 ms with 16 threads, 6 ms with 4).
+        let threads = if stored.is_empty() { cores } else { cores.min(WARM_THREADS) };
         std::thread::scope(|scope| {
-            for _ in 1..cores.min(plan.pipelines.len()) {
+            for _ in 1..threads.min(plan.pipelines.len()) {
                 scope.spawn(work);
             }
             work();
