@@ -1,0 +1,120 @@
+//! Memory placement and hazards of whole compilations.
+
+use drift_bundle::plan::{ObjectKind, ObjectRole, Step};
+use drift_driver::memory::Strategy;
+use drift_driver::target::{self, Precision, TargetSpec};
+use drift_driver::{CompileOptions, Compiled, Stage, compile};
+use drift_onnx::builder::ModelBuilder;
+use drift_onnx::{ElemType, Model, Tensor};
+
+fn options(disabled: &[&str], targets: Vec<TargetSpec>) -> CompileOptions {
+    CompileOptions {
+        bindings: Default::default(),
+        precision: Precision::F32,
+        disabled: disabled.iter().map(|d| (*d).to_owned()).collect(),
+        bisect_limit: None,
+        memory: Strategy::Best,
+        targets,
+        stop_after: Stage::Package,
+    }
+}
+
+fn compiled(model: &Model, options: &CompileOptions) -> Compiled {
+    compile(model, options, &mut |_, _, _| {}).expect("it compiles")
+}
+
+fn vulkan() -> Vec<TargetSpec> {
+    target::resolve(&["vulkan-modern".to_owned()]).expect("a known target")
+}
+
+fn weights(name: &str, dims: &[u64]) -> Tensor {
+    let n: u64 = dims.iter().product();
+    let v: Vec<f32> = (0..n).map(|i| ((i * 37 % 19) as f32 - 9.0) / 19.0).collect();
+    Tensor::from_f32(dims, &v).expect("as many values as the shape says").named(name)
+}
+
+/// Two convolutions of x, joined along the channels and convolved again.
+fn concat_model() -> Model {
+    ModelBuilder::new(17)
+        .input("x", ElemType::F32, &[1, 4, 8, 8])
+        .initializer("a", weights("a", &[8, 4, 1, 1]))
+        .initializer("b", weights("b", &[4, 4, 1, 1]))
+        .initializer("c", weights("c", &[4, 12, 1, 1]))
+        .node("Conv", &["x", "a"], &["left"], &[])
+        .node("Conv", &["x", "b"], &["right"], &[])
+        .node("Concat", &["left", "right"], &["both"], &[("axis", drift_onnx::Attribute::Int(1))])
+        .node("Conv", &["both", "c"], &["y"], &[])
+        .output("y", ElemType::F32, &[1, 4, 8, 8])
+        .build()
+        .expect("a valid model")
+}
+
+fn dispatches(c: &Compiled) -> usize {
+    c.variants[0].steps.steps.len()
+}
+
+#[test]
+fn parts_of_a_concat_are_written_in_place() {
+    let model = concat_model();
+    let free = compiled(&model, &options(&[], vulkan()));
+    let copied = compiled(&model, &options(&["zero-copy-concat"], vulkan()));
+    assert_eq!(dispatches(&free), 3, "three convolutions and no copy");
+    assert!(dispatches(&copied) > 3);
+    let arena = |c: &Compiled| c.variants[0].planned.as_ref().map(|p| p.summary.planned_bytes);
+    assert_eq!(arena(&free), Some(12 * 64 * 4));
+    assert!(arena(&copied) > arena(&free));
+}
+
+#[test]
+fn barriers_stand_where_a_hazard_is_and_nowhere_else() {
+    let c = compiled(&concat_model(), &options(&[], vulkan()));
+    let planned = c.variants[0].planned.as_ref().expect("a plan");
+    let steps = &planned.plan.entry_points[0].steps;
+    let barriers = steps.iter().filter(|s| matches!(s, Step::Barrier)).count();
+    // the two first convolutions are independent; only the last waits
+    assert_eq!(barriers, 1, "{steps:?}");
+    assert!(drift_bundle::hazards(&planned.plan).is_empty());
+}
+
+#[test]
+fn variants_share_their_weights() {
+    let both = vec!["vulkan-modern".to_owned(), "webgpu-generic".to_owned()];
+    let one = compiled(&concat_model(), &options(&[], vulkan()));
+    let two = compiled(&concat_model(), &options(&[], target::resolve(&both).expect("known")));
+    assert_eq!(two.variants.len(), 2);
+    assert_eq!(one.weights.bytes(), two.weights.bytes());
+}
+
+#[test]
+fn halves_without_16_bit_storage_leave_what_they_cannot_hold_in_f32() {
+    // rows of 7: stored one element at a time, which packed halves cannot be
+    let model = ModelBuilder::new(17)
+        .input("x", ElemType::F32, &[96, 64])
+        .initializer("w", weights("w", &[64, 67]))
+        .initializer("v", weights("v", &[67, 64]))
+        .node("MatMul", &["x", "w"], &["h"], &[])
+        .node("MatMul", &["h", "v"], &["g"], &[])
+        .node("MatMul", &["g", "w"], &["y"], &[])
+        .output("y", ElemType::F32, &[96, 67])
+        .build()
+        .expect("a valid model");
+    let baseline = target::resolve(&["vulkan-baseline".to_owned()]).expect("a known target");
+    let mixed = CompileOptions { precision: Precision::Mixed, ..options(&[], baseline) };
+    let c = compiled(&model, &mixed);
+    assert_eq!(dispatches(&c), 3);
+}
+
+#[test]
+fn every_strategy_plans_the_same_network() {
+    let naive = |s| {
+        let c = compiled(&concat_model(), &CompileOptions { memory: s, ..options(&[], vulkan()) });
+        let plan = &c.variants[0].planned.as_ref().expect("a plan").plan;
+        let arena = plan.objects.iter().find(|o| o.role == ObjectRole::Arena).expect("an arena");
+        let ObjectKind::Buffer { bytes } = arena.kind else { panic!("the arena is a buffer") };
+        (bytes, plan.memory.lower_bound_bytes)
+    };
+    for &strategy in Strategy::ALL {
+        let (bytes, bound) = naive(strategy);
+        assert!(bytes >= bound, "{strategy}: {bytes} below the bound {bound}");
+    }
+}
