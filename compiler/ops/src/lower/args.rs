@@ -495,11 +495,12 @@ impl Out<'_> {
     }
 }
 
-/// Keeps what is stored in f16 finite: an overflow (or a mask of -3.4e38) becomes the largest f16,
-/// where an infinity would become NaN further on. NaN stays NaN.
+/// Keeps finite numbers finite in f16: an overflow (or a mask of -3.4e38) becomes the largest f16,
+/// where an infinity would become NaN further on. Infinities and NaN stay what they are.
 fn saturated<'b>(b: &'b Builder, value: E<'b>) -> E<'b> {
-    let high = b.select(value.gt(F16_MAX), F16_MAX, value);
-    b.select(high.lt(-F16_MAX), -F16_MAX, high)
+    let over = value.gt(F16_MAX).and(value.le(f32::MAX));
+    let under = value.lt(-F16_MAX).and(value.ge(f32::MIN));
+    b.select(under, -F16_MAX, b.select(over, F16_MAX, value))
 }
 
 /// Zero in the lanes past the extent: padding is read along with whole slices and multiplied by

@@ -55,8 +55,7 @@ struct kernel_mainInput {
     uint _e69 = ((_e9 * 256u) + _e21) + _e23;
     metal::float4 _e71 = x3_.inner[_e69];
     metal::float4 _e75 = metal::max(_e71 + _e66, metal::float4(0.0));
-    metal::float4 _e77 = metal::float4(65504.0);
-    metal::float4 _e79 = metal::select(_e75, _e77, _e75 > _e77);
-    metal::float4 _e81 = metal::float4(-65504.0);
-    y0_.inner[_e69] = static_cast<metal::half4>(metal::select(_e79, _e81, _e79 < _e81));
+    metal::float4 _e77 = metal::float4(-65504.0);
+    metal::float4 _e84 = metal::float4(65504.0);
+    y0_.inner[_e69] = static_cast<metal::half4>(metal::select(metal::select(_e75, _e84, (_e75 > _e84) & (_e75 <= metal::float4(340282350000000000000000000000000000000.0))), _e77, (_e75 < _e77) & (_e75 >= metal::float4(-340282350000000000000000000000000000000.0))));
 }

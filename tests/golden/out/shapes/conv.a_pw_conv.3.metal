@@ -52,8 +52,7 @@ struct kernel_mainInput {
     uint _e69 = ((_e9 * 256u) + _e21) + _e23;
     metal::half4 _e71 = x3_.inner[_e69];
     metal::float4 _e76 = metal::max(static_cast<metal::float4>(_e71) + _e66, metal::float4(0.0));
-    metal::float4 _e78 = metal::float4(65504.0);
-    metal::float4 _e80 = metal::select(_e76, _e78, _e76 > _e78);
-    metal::float4 _e82 = metal::float4(-65504.0);
-    y0_.inner[_e69] = static_cast<metal::half4>(metal::select(_e80, _e82, _e80 < _e82));
+    metal::float4 _e78 = metal::float4(-65504.0);
+    metal::float4 _e85 = metal::float4(65504.0);
+    y0_.inner[_e69] = static_cast<metal::half4>(metal::select(metal::select(_e76, _e85, (_e76 > _e85) & (_e76 <= metal::float4(340282350000000000000000000000000000000.0))), _e78, (_e76 < _e78) & (_e76 >= metal::float4(-340282350000000000000000000000000000000.0))));
 }

@@ -61,8 +61,7 @@ struct kernel_mainInput {
     metal::float4 _e64 = acc;
     metal::float4 _e66 = metal::float4(1.0);
     metal::float4 _e71 = _e64 * (_e66 / (metal::exp(-(_e64)) + _e66));
-    metal::float4 _e73 = metal::float4(65504.0);
-    metal::float4 _e75 = metal::select(_e71, _e73, _e71 > _e73);
-    metal::float4 _e77 = metal::float4(-65504.0);
-    y0_.inner[((_e8 * 256u) + (_e21 * 16u)) + _e31] = static_cast<metal::half4>(metal::select(_e75, _e77, _e75 < _e77));
+    metal::float4 _e73 = metal::float4(-65504.0);
+    metal::float4 _e80 = metal::float4(65504.0);
+    y0_.inner[((_e8 * 256u) + (_e21 * 16u)) + _e31] = static_cast<metal::half4>(metal::select(metal::select(_e71, _e80, (_e71 > _e80) & (_e71 <= metal::float4(340282350000000000000000000000000000000.0))), _e73, (_e71 < _e73) & (_e71 >= metal::float4(-340282350000000000000000000000000000000.0))));
 }

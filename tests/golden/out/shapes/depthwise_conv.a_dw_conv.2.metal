@@ -77,8 +77,7 @@ struct kernel_mainInput {
     acc = metal::fma((_e112 && _e47) ? _e132 : _e58, static_cast<metal::float4>(_e136), metal::fma((_e112 && _e34) ? _e125 : _e58, static_cast<metal::float4>(_e129), metal::fma((_e112 && _e23) ? _e118 : _e58, static_cast<metal::float4>(_e122), _e137)));
     metal::float4 _e150 = acc;
     metal::float4 _e161 = (_e150 * metal::min(metal::max(_e150 + metal::float4(3.0), _e58), metal::float4(6.0))) * metal::float4(0.16666667);
-    metal::float4 _e163 = metal::float4(65504.0);
-    metal::float4 _e165 = metal::select(_e161, _e163, _e161 > _e163);
-    metal::float4 _e167 = metal::float4(-65504.0);
-    y0_.inner[(_e11 + (_e14 * 16u)) + _e22] = static_cast<metal::half4>(metal::select(_e165, _e167, _e165 < _e167));
+    metal::float4 _e163 = metal::float4(-65504.0);
+    metal::float4 _e170 = metal::float4(65504.0);
+    y0_.inner[(_e11 + (_e14 * 16u)) + _e22] = static_cast<metal::half4>(metal::select(metal::select(_e161, _e170, (_e161 > _e170) & (_e161 <= metal::float4(340282350000000000000000000000000000000.0))), _e163, (_e161 < _e163) & (_e161 >= metal::float4(-340282350000000000000000000000000000000.0))));
 }

@@ -74,8 +74,7 @@ struct kernel_mainInput {
     acc = metal::fma((_e118 && _e47) ? static_cast<metal::float4>(_e138) : _e59, static_cast<metal::float4>(_e142), metal::fma((_e118 && _e34) ? static_cast<metal::float4>(_e131) : _e59, static_cast<metal::float4>(_e135), metal::fma((_e118 && _e23) ? static_cast<metal::float4>(_e124) : _e59, static_cast<metal::float4>(_e128), _e143)));
     metal::float4 _e159 = acc;
     metal::float4 _e170 = (_e159 * metal::min(metal::max(_e159 + metal::float4(3.0), _e59), metal::float4(6.0))) * metal::float4(0.16666667);
-    metal::float4 _e172 = metal::float4(65504.0);
-    metal::float4 _e174 = metal::select(_e170, _e172, _e170 > _e172);
-    metal::float4 _e176 = metal::float4(-65504.0);
-    y0_.inner[(_e11 + (_e14 * 16u)) + _e22] = static_cast<metal::half4>(metal::select(_e174, _e176, _e174 < _e176));
+    metal::float4 _e172 = metal::float4(-65504.0);
+    metal::float4 _e179 = metal::float4(65504.0);
+    y0_.inner[(_e11 + (_e14 * 16u)) + _e22] = static_cast<metal::half4>(metal::select(metal::select(_e170, _e179, (_e170 > _e179) & (_e170 <= metal::float4(340282350000000000000000000000000000000.0))), _e172, (_e170 < _e172) & (_e170 >= metal::float4(-340282350000000000000000000000000000000.0))));
 }
