@@ -43,7 +43,8 @@ pub struct CompileOptions {
     /// Shape of an input, as NAME=1x3x224x224
     #[arg(long = "input-shape", value_name = "NAME=SHAPE")]
     pub shapes: Vec<String>,
-    /// Number format: f32; mixed = f16 storage with f32 arithmetic; f16
+    /// Number format: f32; mixed = f16 storage with f32 arithmetic, f32 where noise is amplified; f16 =
+    /// f16 storage throughout
     #[arg(long, default_value = "f32", value_name = "f32|f16|mixed")]
     pub precision: String,
     /// Weight quantization scheme

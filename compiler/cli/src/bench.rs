@@ -1,6 +1,6 @@
 //! `driftc bench`: GPU time per inference and per kernel.
 
-use crate::args::{Backend, BenchArgs};
+use crate::args::BenchArgs;
 use crate::array::Array;
 use crate::error::{CliError, Result, Status};
 use crate::runner::Runner;
@@ -23,9 +23,7 @@ fn filler(io: &Io) -> Array {
 
 pub fn run(args: &BenchArgs) -> Result {
     let start = Instant::now();
-    let reference = args.place.backend == Backend::Reference;
-    let (bundle, bytes) = crate::run::open(&args.bundle, reference)?;
-    let mut runner = Runner::load(&bundle, &bytes, &args.place)?;
+    let mut runner = Runner::load(&crate::run::open(&args.bundle)?, &args.place)?;
     let inputs: Vec<(String, Array)> =
         runner.inputs().iter().map(|io| (io.name.clone(), filler(io))).collect();
     runner.run(&inputs)?;

@@ -85,12 +85,12 @@ pub fn run(args: &DemoArgs) -> Result {
     }
     say(format!("compiled in {:.0} ms", compile_time.as_secs_f64() * 1e3));
 
-    let bundle = Bundle::from_vec(bytes.clone())?;
+    let bundle = Bundle::from_vec(bytes)?;
     if let Some(note) = &note {
         say(note.clone());
     }
     let start = Instant::now();
-    let mut runner = Runner::load(&bundle, &bytes, &place)?;
+    let mut runner = Runner::load(&bundle, &place)?;
     say(format!(
         "running on  {} (loaded in {:.0} ms)",
         runner.place(),
@@ -132,7 +132,7 @@ pub fn run(args: &DemoArgs) -> Result {
             "{:#}",
             json!({
                 "device": runner.place(), "note": note, "right": right, "pictures": rows,
-                "max_abs_error": worst, "compile": summary::json(&compiled, Some(bytes.len() as u64)),
+                "max_abs_error": worst, "compile": summary::json(&compiled, Some(bundle.bytes().len() as u64)),
             })
         );
     }

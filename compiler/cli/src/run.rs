@@ -22,9 +22,9 @@ pub fn arrays(args: &[String], option: &str) -> Result<Vec<(String, Array)>> {
     Ok(out)
 }
 
-/// Opens a bundle; its bytes too, for the interpreter.
-pub fn open(path: &Path, needs_bytes: bool) -> Result<(Bundle, Vec<u8>)> {
-    let bundle = Bundle::open(path).map_err(|e| {
+/// Opens a bundle; errors name the file.
+pub fn open(path: &Path) -> Result<Bundle> {
+    Bundle::open(path).map_err(|e| {
         let e = CliError::from(e);
         // a file that cannot be opened is already named
         let file = path.display().to_string();
@@ -32,20 +32,12 @@ pub fn open(path: &Path, needs_bytes: bool) -> Result<(Bundle, Vec<u8>)> {
             true => e,
             false => CliError { message: format!("{file}: {}", e.message), ..e },
         }
-    })?;
-    let bytes = if needs_bytes {
-        std::fs::read(path).map_err(|e| CliError::bad(format!("{}: {e}", path.display())))?
-    } else {
-        Vec::new()
-    };
-    Ok((bundle, bytes))
+    })
 }
 
 pub fn run(args: &RunArgs) -> Result {
     let inputs = arrays(&args.inputs, "--input")?;
-    let reference = args.place.backend == crate::args::Backend::Reference;
-    let (bundle, bytes) = open(&args.bundle, reference)?;
-    let mut runner = Runner::load(&bundle, &bytes, &args.place)?;
+    let mut runner = Runner::load(&open(&args.bundle)?, &args.place)?;
     let outputs = runner.run(&inputs)?;
     let dir = &args.output_dir;
     std::fs::create_dir_all(dir).map_err(|e| CliError::bad(format!("{}: {e}", dir.display())))?;

@@ -14,10 +14,12 @@ pub enum Runner {
 }
 
 impl Runner {
-    /// Loads `bundle` where `place` says. `bytes` are the bundle's, for the interpreter.
-    pub fn load(bundle: &Bundle, bytes: &[u8], place: &Place) -> Result<Runner> {
+    /// Loads `bundle` where `place` says.
+    pub fn load(bundle: &Bundle, place: &Place) -> Result<Runner> {
         match place.backend {
-            Backend::Reference => Runner::reference(bytes),
+            Backend::Reference => {
+                Ok(Runner::Reference(Box::new(ReferenceSession::open(bundle.bytes())?)))
+            }
             Backend::Auto | Backend::Vulkan => {
                 let device = match place.device {
                     Some(n) => Device::open(n)?,
@@ -31,10 +33,6 @@ impl Runner {
             )
             .help("available: vulkan, reference")),
         }
-    }
-
-    pub fn reference(bytes: &[u8]) -> Result<Runner> {
-        Ok(Runner::Reference(Box::new(ReferenceSession::open(bytes)?)))
     }
 
     /// Device and variant, for people.

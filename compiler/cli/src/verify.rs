@@ -1,6 +1,6 @@
 //! `driftc verify`: compile, run, compare.
 
-use crate::args::{Backend, VerifyArgs};
+use crate::args::VerifyArgs;
 use crate::array::Array;
 use crate::compile;
 use crate::error::{CliError, Result, Status};
@@ -67,11 +67,7 @@ pub fn run(args: &VerifyArgs) -> Result {
     }
     let compiled = compile::compile(&args.options, &options, args.json)?;
     let bytes = package::to_vec(&compiled, compile::meta(&args.options, &options))?;
-    let bundle = Bundle::from_vec(bytes.clone())?;
-    let mut runner = match args.place.backend {
-        Backend::Reference => Runner::reference(&bytes)?,
-        _ => Runner::load(&bundle, &bytes, &args.place)?,
-    };
+    let mut runner = Runner::load(&Bundle::from_vec(bytes)?, &args.place)?;
     let outputs = runner.run(&inputs)?;
     let mut results = Vec::new();
     for (name, want) in &expected {

@@ -26,7 +26,7 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// Newest operator set of ai.onnx that was looked at. Operators seldom change between versions, but
+/// Newest operator set of ai.onnx that is accepted. Operators seldom change between versions, but
 /// when they do, the old reading is a wrong answer.
 const NEWEST_OPSET: i64 = 26;
 

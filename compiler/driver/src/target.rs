@@ -189,9 +189,10 @@ pub fn float_elem(spec: &TargetSpec, precision: Precision) -> Elem {
 pub enum Precision {
     #[default]
     F32,
-    /// f16 storage and f16 arithmetic where a kernel gains by it.
+    /// f16 storage of every large value, f32 arithmetic: `Mixed` without its exceptions.
     F16,
-    /// f16 storage, f32 arithmetic and accumulation.
+    /// f16 storage, f32 arithmetic and accumulation; f32 storage where noise is amplified
+    /// (`layouts::wide_nodes`).
     Mixed,
 }
 

@@ -25,7 +25,7 @@ impl WeightPool {
     /// Packs `tensor` as `arg` wants it (layout and element type), unless that was done before.
     pub fn pack(&mut self, tensor: &Tensor, arg: &TensorArg, what: &str) -> Result<Packed> {
         let source = (
-            format!("{:?} {:?} {:?}", arg.layout, arg.elem, tensor.shape),
+            format!("{:?} {:?} {:?} {}", arg.layout, arg.elem, tensor.shape, tensor.dtype),
             tensor.bytes().as_ptr() as u64 ^ (tensor.bytes().len() as u64).rotate_left(32),
         );
         if let Some(&i) = self.by_source.get(&source) {

@@ -282,64 +282,6 @@ fn packed_halves_refuse_single_stores() {
 }
 
 #[test]
-#[ignore = "prints a figure; run it in release"]
-fn speed_of_the_interpreter() {
-    let (ci, co, h, w) = (64, 64, 56, 56);
-    for (storage, elem) in [
-        (Storage::Buffer, Elem::F32),
-        (Storage::Buffer, Elem::F16),
-        (Storage::Image(ImageKind::Texture2d), Elem::F32),
-    ] {
-        let (kernel, [x, wt, bias]) = conv(storage, elem, ci, co, h, w);
-        let kernel = virtualize(kernel).unwrap();
-        let mut memory = Memory::new();
-        let inputs = [Some(x), Some(wt), Some(bias), None];
-        let binds: Vec<Bind> = kernel
-            .tensors
-            .iter()
-            .zip(&inputs)
-            .flat_map(|(arg, v)| place(&mut memory, arg, v.as_ref()))
-            .collect();
-        let start = std::time::Instant::now();
-        run(&kernel, &memory, &binds, &Options { threads: 1, ..Options::default() }).unwrap();
-        let seconds = start.elapsed().as_secs_f64();
-        let macs = (ci * co * h * w * 9) as f64;
-        println!(
-            "{storage:?} {elem:?}: {:.0} million multiply-adds per second",
-            macs / seconds / 1e6
-        );
-    }
-}
-
-#[test]
-#[ignore = "prints a figure; run it in release"]
-fn speed_of_virtualize() {
-    // an unrolled kernel: 1,000 loads of four
-    let shape = Shape::new([1, 64, 56, 50]);
-    let b = Builder::new("unrolled", [8, 8, 1], [7, 7, 1]);
-    let x =
-        b.tensor(TensorArg { layout: slices(&[1, 2, 3, 0], 1), ..arg("x", &shape, Access::Read) });
-    let y = b.tensor(arg("y", &[56 * 56 * 4].into(), Access::Write));
-    let (i, j) = (b.global_id(0), b.global_id(1));
-    let acc = b.var("acc", b.zero4());
-    for k in 0..1000u32 {
-        let at = [b.u32(0), b.u32(k % 16 * 4), (j + k % 7).min(55u32), (i + k % 9).min(49u32)];
-        acc.set(acc.get() + b.load4(x, &at, 1));
-    }
-    b.store4(y, &[(j * 56u32 + i) * 4u32], 0, acc.get());
-    let kernel = b.finish();
-    let start = std::time::Instant::now();
-    let kernel = virtualize(kernel).unwrap();
-    println!("virtualize: {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    validate(&kernel).unwrap();
-    println!("validate: {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    interp::compile(&kernel, &Options::default()).unwrap();
-    println!("interp::compile: {:?}", start.elapsed());
-}
-
-#[test]
 fn lanes_past_the_extent_are_zero_even_where_memory_goes_on() {
     let shape = Shape::new([3, 8]);
     let six = ViewStep::Slice { starts: vec![0, 0], sizes: vec![3, 6], steps: vec![1, 1] };

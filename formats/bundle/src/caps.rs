@@ -84,7 +84,7 @@ impl Features {
     /// Packed 4x8-bit integer dot product.
     pub const DOT4: Features = Features(1 << 8);
     pub const COOPERATIVE_MATRIX: Features = Features(1 << 9);
-    /// 16-bit elements in workgroup memory or f16 workgroup variables.
+    /// Time stamps around dispatches.
     pub const TIMESTAMPS: Features = Features(1 << 10);
     pub const TEXTURE_2D: Features = Features(1 << 11);
     pub const TEXTURE_2D_ARRAY: Features = Features(1 << 12);

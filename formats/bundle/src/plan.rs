@@ -156,7 +156,7 @@ pub struct Io {
     pub name: String,
     /// Element type in the model (what the host hands over and gets back).
     pub elem: ElemType,
-    /// Element type inside the object: i64, u64 and bool travel as i32, u32 and i32 (u32 0/1 for bool);
+    /// Element type inside the object: i64 travels as i32, u64 as u32, bool as u32 (0 or 1);
     /// f16, f64 and bf16 as f32; 8- and 16-bit integers widen to 32 bits.
     pub device_elem: ElemType,
     pub shape: Vec<u64>,

@@ -257,7 +257,7 @@ pub fn run(device: &Device, def: &OpDef, case: &Case, setup: &Setup) -> Outcome 
         for (i, want) in want.iter().enumerate() {
             let got = outputs.get(&format!("y{i}")).ok_or("an output is missing")?;
             let got = Array { elem: got.elem, shape: got.shape.clone(), bytes: got.bytes.clone() };
-            compare(accuracy(def, case), i, want, &got, setup.float)?;
+            compare(def.accuracy, i, want, &got, setup.float)?;
         }
         gpu::check_validation(device)
     };
@@ -273,15 +273,6 @@ fn array_of(t: &Tensor) -> Array {
         shape: t.shape.iter().map(|&d| d as u64).collect(),
         bytes: t.bytes().to_vec(),
     }
-}
-
-/// What the operator promises, but where shading languages promise less.
-fn accuracy(def: &OpDef, case: &Case) -> Accuracy {
-    if def.name == "pointwise" && matches!(case.name.as_str(), "asin" | "acos") {
-        let reason = "SPIR-V: inherited from atan2, which may be off by 4096 ULP";
-        return Accuracy { f32: 4096.0 * f64::from(f32::EPSILON), reason };
-    }
-    def.accuracy
 }
 
 fn compare(

@@ -3,7 +3,7 @@
 use super::{Grid, Lowering, dispatch_1d, grid::linear_id};
 use crate::Result;
 use drift_ir::{Shape, View, ViewStep};
-use drift_kernel::{Layout, Storage};
+use drift_kernel::Layout;
 
 const WORKGROUP: u32 = 64;
 
@@ -26,13 +26,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
         _ if flat || !l.node.store_view.is_identity() => Layout::RowMajor,
         other => other,
     };
-    let mut grid = Grid::of(&shape, &layout);
-    if placement.storage != Storage::Buffer && grid.axis.is_none() {
-        return Err(l.unsupported("an image cannot hold a result without a channel axis of 4"));
-    }
-    if !l.node.store_view.is_identity() && placement.storage == Storage::Buffer {
-        grid = Grid::of(&shape, &layout);
-    }
+    let grid = Grid::of(&shape, &layout);
     let groups = dispatch_1d(grid.invocations, WORKGROUP);
     let k = l.kernel("pointwise", [WORKGROUP, 1, 1], groups);
     let out = l.out(&k, &view)?;

@@ -154,11 +154,6 @@ fn pow<'b>(b: &'b Builder, x: E<'b>, y: E<'b>) -> E<'b> {
     b.select(y.eq(0.0f32), b.lit_like(1.0, x.ty()), r)
 }
 
-/// The value of a literal that all lanes share.
-fn splat_literal(e: E<'_>) -> Option<f32> {
-    e.as_f32()
-}
-
 fn floor_mod<'b>(b: &'b Builder, x: E<'b>, y: E<'b>) -> E<'b> {
     match x.ty().vector().scalar {
         Scalar::F32 | Scalar::F16 => x - (x / y).floor() * y,
@@ -184,7 +179,7 @@ pub fn apply<'b>(b: &'b Builder, op: PointwiseOp, a: &[E<'b>], dtype: DType) -> 
         P::Sub => x - a[1],
         P::Mul => x * a[1],
         P::Div => x / a[1],
-        P::Pow => match (scalar.is_float(), splat_literal(a[1])) {
+        P::Pow => match (scalar.is_float(), a[1].as_f32()) {
             (true, Some(2.0)) => x * x,
             (true, Some(1.0)) => x,
             (true, Some(3.0)) => x * x * x,
