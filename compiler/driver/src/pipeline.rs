@@ -201,6 +201,7 @@ fn compile_variant(
         caps: spec.caps.clone(),
         max_object_bytes,
         weight_elem: choice.float,
+        int8_activations: false,
         full_invocations: spec.full_invocations,
     };
     let lower_options = LowerOptions {

@@ -15,7 +15,7 @@ pub fn dot(graph: &Graph) -> String {
     let source = |id: ValueId| match graph.value(id).def {
         Def::Input => Some(format!("v{}", id.0)),
         Def::Node(n, _) => Some(format!("n{}", n.0)),
-        Def::Const(_) => None,
+        Def::Const(_) | Def::Lazy(_) => None,
     };
     for &id in &graph.inputs {
         let v = graph.value(id);
@@ -25,8 +25,7 @@ pub fn dot(graph: &Graph) -> String {
     for id in graph.node_ids() {
         let node = graph.node(id);
         let mut label = format!("{}\n{}", node.op, node.path);
-        let consts =
-            node.operands.iter().flatten().filter(|o| graph.const_of(o.value).is_some()).count();
+        let consts = node.operands.iter().flatten().filter(|o| graph.is_const(o.value)).count();
         if consts > 0 {
             let _ = write!(label, "\n{consts} constant(s)");
         }

@@ -1,6 +1,6 @@
 //! Graph, nodes and values.
 
-use crate::{Attrs, Body, DType, Shape, Tensor, View};
+use crate::{Attrs, Body, DType, LazyTensor, Shape, Tensor, View};
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,8 @@ impl fmt::Display for ValueId {
 pub enum Def {
     Input,
     Const(Tensor),
+    /// A constant whose bytes are made when the bundle is written.
+    Lazy(LazyTensor),
     /// Result number `.1` of node `.0`.
     Node(NodeId, usize),
 }
@@ -80,6 +82,10 @@ pub struct Graph {
     pub inputs: Vec<ValueId>,
     /// Output values with their names in the model (one value may be several outputs).
     pub outputs: Vec<(String, ValueId)>,
+    /// Names that persist between runs (KV cache, recurrent state). The input of such a name is the
+    /// state before the run, the output of the name the state after it, in the same memory; one of
+    /// the two may be missing (only read, only written).
+    pub states: Vec<String>,
 }
 
 impl Graph {
@@ -154,6 +160,45 @@ impl Graph {
         id
     }
 
+    /// A state as it is before the run.
+    pub fn add_state(
+        &mut self,
+        name: impl Into<String>,
+        dtype: DType,
+        shape: impl Into<Shape>,
+    ) -> ValueId {
+        let name = name.into();
+        self.name_state(&name);
+        self.add_input(name, dtype, shape)
+    }
+
+    /// Makes `value` what the state is after the run.
+    pub fn set_state(&mut self, name: impl Into<String>, value: ValueId) {
+        let name = name.into();
+        self.name_state(&name);
+        self.outputs.push((name, value));
+    }
+
+    fn name_state(&mut self, name: &str) {
+        if !self.is_state(name) {
+            self.states.push(name.to_owned());
+        }
+    }
+
+    pub fn is_state(&self, name: &str) -> bool {
+        self.states.iter().any(|s| s == name)
+    }
+
+    pub fn add_lazy(
+        &mut self,
+        name: impl Into<String>,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        lazy: LazyTensor,
+    ) -> ValueId {
+        self.add_value(name, dtype, shape.into(), Def::Lazy(lazy))
+    }
+
     pub fn add_const(&mut self, name: impl Into<String>, tensor: Tensor) -> ValueId {
         let (dtype, shape) = (tensor.dtype, tensor.shape.clone());
         self.add_value(name, dtype, shape, Def::Const(tensor))
@@ -199,7 +244,12 @@ impl Graph {
         self.value_mut(value).def = Def::Node(node, index);
     }
 
-    /// The constant behind a value.
+    /// Whether a value is the same in every run.
+    pub fn is_const(&self, id: ValueId) -> bool {
+        matches!(self.value(id).def, Def::Const(_) | Def::Lazy(_))
+    }
+
+    /// The constant behind a value, if it is in memory.
     pub fn const_of(&self, id: ValueId) -> Option<&Tensor> {
         match &self.value(id).def {
             Def::Const(t) => Some(t),

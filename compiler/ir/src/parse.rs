@@ -565,6 +565,11 @@ impl<'a> Parser<'a> {
                 graph.outputs.push((name, value));
                 continue;
             }
+            if self.eat_word("state") {
+                let name = self.string()?;
+                graph.states.push(name);
+                continue;
+            }
             let mut names = Vec::new();
             loop {
                 self.expect("%")?;

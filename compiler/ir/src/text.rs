@@ -15,6 +15,7 @@
 //! * `_` is an omitted operand; operands after `;` belong to the epilogue; `.step` chains are views;
 //!   `store.step` is the view on the store.
 //! * A body step prints its dtype (`t0:bool`) only where it differs from the node's first result.
+//! * `state "k"` says that input and output of this name persist in one memory.
 //! * Constants of at most [`INLINE_ELEMS`] elements print their data, uniform ones `splat(x)`,
 //!   others a content hash: text alone cannot bring those back (see [`crate::parse::parse_with`]).
 
@@ -43,6 +44,13 @@ pub fn content_hash(tensor: &Tensor) -> u64 {
     chunks.for_each(|c| word(u64::from_le_bytes(c.try_into().expect("chunks of 8"))));
     word(u64::from_le_bytes(last));
     h
+}
+
+/// What stands in the text for a constant that is not in memory.
+fn key_hash(key: &str) -> u64 {
+    let bytes = bytes::Bytes::copy_from_slice(key.as_bytes());
+    let tensor = Tensor::from_bytes(DType::U8, [key.len()], bytes);
+    tensor.as_ref().map_or(0, content_hash)
 }
 
 /// `"…"` with `\"`, `\\`, `\n`, `\r`, `\t` and `\u{hex}` for control characters.
@@ -159,12 +167,17 @@ impl Printer<'_> {
         if self.numbers.contains_key(&id) {
             return;
         }
-        if let Def::Const(t) = &self.graph.value(id).def {
-            let name = &self.graph.value(id).name;
-            let n = self.number(id);
-            let _ = write!(self.out, "  %{n} = const {}", tensor(t));
-            self.comment(name);
-        }
+        let value = self.graph.value(id);
+        let text = match &value.def {
+            Def::Const(t) => tensor(t),
+            Def::Lazy(lazy) => {
+                format!("{}{} #{:016x}", value.dtype, value.shape, key_hash(lazy.key()))
+            }
+            _ => return,
+        };
+        let n = self.number(id);
+        let _ = write!(self.out, "  %{n} = const {text}");
+        self.comment(&value.name);
     }
 
     fn comment(&mut self, name: &str) {
@@ -234,6 +247,9 @@ pub fn print(graph: &Graph) -> String {
     let order = graph.topo_order().unwrap_or_else(|_| graph.node_ids().collect());
     for id in order {
         p.node(graph.node(id));
+    }
+    for name in &graph.states {
+        let _ = writeln!(p.out, "  state {}", quote(name));
     }
     for (name, id) in &graph.outputs {
         p.constant(*id);

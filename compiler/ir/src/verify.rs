@@ -106,17 +106,40 @@ fn check(graph: &Graph, types: Option<&TypeFn<'_>>) -> Result<(), VerifyError> {
         check_node(graph, id, &defined, types).map_err(|m| fail(place(graph, id), m))?;
     }
     for (name, id) in &graph.outputs {
-        let known = (id.0 as usize) < values
-            && (defined.contains_key(id) || matches!(graph.value(*id).def, Def::Const(_)));
+        let known = (id.0 as usize) < values && (defined.contains_key(id) || graph.is_const(*id));
         if !known {
             return Err(fail(format!("output {name:?}"), format!("{id} has no definition")));
         }
+    }
+    for name in &graph.states {
+        check_state(graph, name).map_err(|m| fail(format!("state {name:?}"), m))?;
     }
     if let Err(cycle) = graph.topo_order() {
         let names: Vec<String> = cycle.iter().take(4).map(|id| place(graph, *id)).collect();
         return Err(fail("nodes".into(), format!("they form a cycle: {}", names.join(", "))));
     }
     Ok(())
+}
+
+/// A state is read or written, and does not change its type.
+fn check_state(graph: &Graph, name: &str) -> Result<(), String> {
+    let before = graph.inputs.iter().find(|v| graph.value(**v).name == name);
+    let mut after = graph.outputs.iter().filter(|(n, _)| n == name);
+    let first = after.next();
+    if after.next().is_some() {
+        return Err("it is set twice".into());
+    }
+    match (before, first) {
+        (None, None) => Err("no input and no output has its name".into()),
+        (Some(b), Some((_, a))) => {
+            let (b, a) = (graph.value(*b), graph.value(*a));
+            if (b.dtype, &b.shape) == (a.dtype, &a.shape) {
+                return Ok(());
+            }
+            Err(format!("{}{} before, {}{} after", b.dtype, b.shape, a.dtype, a.shape))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn place(graph: &Graph, id: NodeId) -> String {
@@ -141,8 +164,7 @@ fn check_node(
             continue;
         };
         let ok = (operand.value.0 as usize) < graph.value_count()
-            && (defined.contains_key(&operand.value)
-                || matches!(graph.value(operand.value).def, Def::Const(_)));
+            && (defined.contains_key(&operand.value) || graph.is_const(operand.value));
         if !ok {
             return Err(format!("operand {i} reads {}, which nothing defines", operand.value));
         }

@@ -184,9 +184,13 @@ pub fn eval_graph(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
     for (_, v) in &graph.outputs {
         reads[v.0 as usize] += 1;
     }
-    let get = |values: &[Option<Tensor>], id: drift_ir::ValueId| match &graph.value(id).def {
-        Def::Const(t) => Some(t.clone()),
-        _ => values[id.0 as usize].clone(),
+    let get = |values: &[Option<Tensor>], id: drift_ir::ValueId| {
+        let value = graph.value(id);
+        match &value.def {
+            Def::Const(t) => Some(t.clone()),
+            Def::Lazy(lazy) => lazy.tensor(value.dtype, &value.shape).ok(),
+            _ => values[id.0 as usize].clone(),
+        }
     };
     for id in order {
         let node = graph.node(id);

@@ -24,6 +24,7 @@ pub mod lower;
 pub mod ops;
 pub mod pointwise_eval;
 pub mod recurrent;
+pub mod state;
 pub mod table;
 pub mod window;
 
@@ -31,6 +32,7 @@ pub use def::{Accuracy, Case, InferCtx, OnnxName, OpDef, RefCtx};
 pub use error::{ErrorKind, OpError};
 pub use eval::{eval_graph, eval_node, infer_node};
 pub use import::{ImportCtx, import_node};
+pub use state::updates;
 pub use table::{OPS, find_onnx, find_op};
 
 pub type Result<T, E = OpError> = std::result::Result<T, E>;

@@ -38,7 +38,13 @@ fn target(elem: Elem, units: u64, matrices: bool) -> Target {
         subgroup_size_max: 32,
         matrix_shapes: if matrices { vec![shape] } else { Vec::new() },
     };
-    Target { caps, max_object_bytes: 1 << 30, weight_elem: elem, full_invocations: units * 1024 }
+    Target {
+        caps,
+        max_object_bytes: 1 << 30,
+        weight_elem: elem,
+        int8_activations: false,
+        full_invocations: units * 1024,
+    }
 }
 
 /// Order of the axes of an intermediate.

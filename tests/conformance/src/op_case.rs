@@ -190,6 +190,7 @@ fn compile(b: &Built, setup: &Setup) -> Result<Compilation, String> {
         caps: setup.spec.caps.clone(),
         max_object_bytes: setup.max_object_bytes,
         weight_elem: setup.float,
+        int8_activations: false,
         full_invocations: setup.spec.full_invocations,
     };
     let options = LowerOptions {

@@ -1,8 +1,8 @@
 //! What a lowering sees of its node, and how kernels name their arguments.
 
 use crate::{OpError, Result};
-use drift_bundle::caps::{Capabilities, MatrixShape};
-use drift_ir::{DType, Graph, Node, NodeId, Shape, ValueId, View, ViewStep};
+use drift_bundle::caps::{Api, Capabilities, Features, MatrixShape};
+use drift_ir::{DType, Def, Graph, Node, NodeId, Shape, ValueId, View, ViewStep};
 use drift_kernel::tensor::{Elem, Layout, Storage};
 use drift_kernel::{Access, BinaryOp, Builder, E, Scalar, TensorArg, TensorId};
 use std::cell::RefCell;
@@ -25,11 +25,21 @@ pub struct Target {
     pub max_object_bytes: u64,
     /// Element type of float constants (weights).
     pub weight_elem: Elem,
+    /// The device gains by products of int8 with int8 (`dot4`): weights of eight and four bits are
+    /// multiplied with activations rounded to int8. Never at f32 precision.
+    pub int8_activations: bool,
     /// Invocations that keep the device busy: below it, kernels split their work further.
     pub full_invocations: u64,
 }
 
 impl Target {
+    /// Whether buffers may hold single f16 elements (else halves travel in pairs).
+    pub fn stores_f16(&self) -> bool {
+        let f = self.caps.features;
+        f.contains(Features::STORAGE_16BIT)
+            || (self.caps.api != Api::Vulkan && f.contains(Features::F16))
+    }
+
     /// The cooperative-matrix shape with f16 operands and an f32 accumulator, if the device has
     /// one that every dialect can say (square).
     pub fn matrix_f16(&self) -> Option<MatrixShape> {
@@ -236,14 +246,15 @@ impl<'a> Lowering<'a> {
             return Err(self.unsupported(format!("operand {i} is missing")));
         };
         let value = self.graph.value(operand.value);
-        let placement = match self.graph.const_of(operand.value) {
-            Some(_) => Placement {
+        let placement = match &value.def {
+            Def::Lazy(_) => self.lazy_placement(value.dtype),
+            Def::Const(_) => Placement {
                 elem: elem_of(value.dtype, self.const_elem(operand.value)),
                 layout: layout.unwrap_or(Layout::RowMajor),
                 storage: Storage::Buffer,
                 base_elems: 0,
             },
-            None => self
+            _ => self
                 .placement(operand.value)
                 .cloned()
                 .ok_or_else(|| self.unsupported(format!("operand {i} has no place in memory")))?,
@@ -264,6 +275,16 @@ impl<'a> Lowering<'a> {
             max_object_bytes: self.target.max_object_bytes,
         };
         Ok(k.push(arg, ArgRef::Value(operand.value)))
+    }
+
+    /// A lazy constant lies as its bytes come: row-major, in its own type.
+    fn lazy_placement(&self, dtype: DType) -> Placement {
+        let elem = match dtype {
+            DType::F16 if self.target.stores_f16() => Elem::F16,
+            DType::F16 => Elem::F16Packed,
+            d => elem_of(d, Elem::F32),
+        };
+        Placement { elem, layout: Layout::RowMajor, storage: Storage::Buffer, base_elems: 0 }
     }
 
     /// Element type of a float constant. Biases, scales and small tables stay in f32, since they

@@ -160,6 +160,7 @@ pub fn target(variant: Variant) -> Target {
             _ if variant.half() => Elem::F16,
             _ => Elem::F32,
         },
+        int8_activations: false,
         full_invocations: match variant {
             Variant::Wide => 1 << 20,
             // a few compute units
