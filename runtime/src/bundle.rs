@@ -58,6 +58,16 @@ impl Bundle {
         self.0.contents.variants.iter().map(|v| &v.requirements)
     }
 
+    /// Bytes that travel with the bundle for the program that runs it: a tokenizer, say.
+    pub fn asset(&self, name: &str) -> Option<&[u8]> {
+        Some(&self.bytes()[self.0.contents.asset(name)?])
+    }
+
+    /// Names of all assets, ascending.
+    pub fn assets(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.contents.assets.iter().map(|(name, _)| name.as_str())
+    }
+
     pub(crate) fn variant(&self, index: usize) -> &VariantContents {
         &self.0.contents.variants[index]
     }

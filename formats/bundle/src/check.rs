@@ -6,7 +6,7 @@ use crate::{
     error::{BundleError, ErrorKind},
     plan::*,
 };
-use alloc::{boxed::Box, format, string::String};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 /// Largest object a plan may declare (1 TiB): leaves head room in every sum of sizes.
 pub const MAX_OBJECT_BYTES: u64 = 1 << 40;
@@ -59,6 +59,7 @@ pub fn check_variant(
         for (i, entry) in plan.entry_points.iter().enumerate() {
             check_entry_point(requirements, plan, i, entry)?;
         }
+        check_states(plan)?;
         check_requirements(requirements, plan)
     };
     run().map_err(|p| {
@@ -233,6 +234,68 @@ fn check_pipelines(plan: &Plan, shaders: usize) -> Check {
     Ok(())
 }
 
+/// Checks the tensors of one list: names, types, and that each lies inside an object of one of
+/// `roles`.
+fn check_ios(
+    plan: &Plan,
+    ios: &[Io],
+    roles: &[ObjectRole],
+    path: &dyn Fn(usize) -> String,
+) -> Check {
+    for (i, io) in ios.iter().enumerate() {
+        let at = || format!("{} ({:?})", path(i), io.name);
+        if ios[..i].iter().any(|other| other.name == io.name) {
+            return fail(at(), "the name is used twice");
+        }
+        let target = object(plan, io.object, &at)?;
+        if !roles.contains(&target.role) {
+            let names: Vec<String> = roles.iter().map(|r| format!("{r:?}")).collect();
+            let message = format!(
+                "object {} has role {:?}, not {}",
+                io.object,
+                target.role,
+                names.join(" or ")
+            );
+            return fail(at(), message);
+        }
+        if io.shape.len() > MAX_RANK {
+            return fail(at(), format!("{} axes, at most {MAX_RANK}", io.shape.len()));
+        }
+        if !io.elem.travels_as(io.device_elem) {
+            return fail(at(), format!("{:?} cannot travel as {:?}", io.elem, io.device_elem));
+        }
+        // The host side must fit too: f64 and i64 take twice the device's bytes.
+        let host = io.elems().and_then(|n| n.checked_mul(io.elem.bytes()));
+        let (Some(_), Some(bytes)) = (host, io.device_bytes()) else {
+            return fail(at(), format!("shape {:?} overflows", io.shape));
+        };
+        range(io.object, target, io.offset, bytes, &at)?;
+        if io.offset % 4 != 0 {
+            return fail(at(), format!("offset {} is not a multiple of 4", io.offset));
+        }
+    }
+    Ok(())
+}
+
+/// Names, places and types of the states, and that no two of them share bytes.
+fn check_states(plan: &Plan) -> Check {
+    if plan.states.len() > MAX_NAMES {
+        return fail("plan.states", format!("more than {MAX_NAMES}"));
+    }
+    check_ios(plan, &plan.states, &[ObjectRole::State], &|i| format!("plan.states[{i}]"))?;
+    let mut order: Vec<&Io> = plan.states.iter().collect();
+    order.sort_unstable_by_key(|io| (io.object, io.offset));
+    for pair in order.windows(2) {
+        // Checked just now: sizes do not overflow.
+        let end = pair[0].offset + pair[0].device_bytes().unwrap_or(0);
+        if pair[0].object == pair[1].object && end > pair[1].offset {
+            let message = format!("{:?} and {:?} overlap", pair[0].name, pair[1].name);
+            return fail("plan.states", message);
+        }
+    }
+    Ok(())
+}
+
 fn check_entry_point(
     requirements: &Requirements,
     plan: &Plan,
@@ -250,36 +313,7 @@ fn check_entry_point(
         if ios.len() > MAX_NAMES {
             return fail(format!("{path}.{list}"), format!("more than {MAX_NAMES}"));
         }
-        for (i, io) in ios.iter().enumerate() {
-            let at = || format!("{path}.{list}[{i}] ({:?})", io.name);
-            if ios[..i].iter().any(|other| other.name == io.name) {
-                return fail(at(), "the name is used twice");
-            }
-            let target = object(plan, io.object, &at)?;
-            if !roles.contains(&target.role) {
-                let [a, b] = roles;
-                return fail(
-                    at(),
-                    format!("object {} has role {:?}, not {a:?} or {b:?}", io.object, target.role),
-                );
-            }
-            if io.shape.len() > MAX_RANK {
-                return fail(at(), format!("{} axes, at most {MAX_RANK}", io.shape.len()));
-            }
-            if !io.elem.travels_as(io.device_elem) {
-                return fail(at(), format!("{:?} cannot travel as {:?}", io.elem, io.device_elem));
-            }
-            // The host side must fit too: f64 and i64 take twice the device's bytes.
-            let host = io.elems().and_then(|n| n.checked_mul(io.elem.bytes()));
-            let device = io.elems().and_then(|n| n.checked_mul(io.device_elem.bytes()));
-            let (Some(_), Some(bytes)) = (host, device) else {
-                return fail(at(), format!("shape {:?} overflows", io.shape));
-            };
-            range(io.object, target, io.offset, bytes, &at)?;
-            if io.offset % 4 != 0 {
-                return fail(at(), format!("offset {} is not a multiple of 4", io.offset));
-            }
-        }
+        check_ios(plan, ios, &roles, &|i| format!("{path}.{list}[{i}]"))?;
     }
     let alignment = requirements.storage_offset_alignment;
     if !alignment.is_power_of_two() {

@@ -8,7 +8,7 @@ use twox_hash::XxHash3_64;
 /// First bytes of every bundle. The line ends reveal a transfer in text mode.
 pub const MAGIC: [u8; 8] = [0x89, b'D', b'R', b'F', b'T', 0x0d, 0x0a, 0x1a];
 /// A reader refuses every other major version.
-pub const CURRENT_MAJOR: u16 = 1;
+pub const CURRENT_MAJOR: u16 = 2;
 /// Raised when optional sections are added; a reader accepts any minor version.
 pub const CURRENT_MINOR: u16 = 0;
 /// WEIGHTS starts at a multiple of this many bytes, so that its pages can be mapped and imported.
@@ -40,6 +40,8 @@ pub enum Section {
     Weights,
     /// Free text for people; never read by the runtime.
     Debug,
+    /// Named byte blobs for the program that runs the bundle (a tokenizer, say).
+    Assets,
     /// A kind this reader does not know.
     Unknown(u16),
 }
@@ -53,6 +55,7 @@ impl Section {
             Section::Shaders => 4,
             Section::Weights => 5,
             Section::Debug => OPTIONAL | 1,
+            Section::Assets => OPTIONAL | 2,
             Section::Unknown(code) => code,
         }
     }
@@ -64,6 +67,7 @@ impl Section {
             4 => Section::Shaders,
             5 => Section::Weights,
             0x8001 => Section::Debug,
+            0x8002 => Section::Assets,
             other => Section::Unknown(other),
         }
     }
@@ -82,6 +86,7 @@ impl fmt::Display for Section {
             Section::Shaders => f.write_str("SHADERS"),
             Section::Weights => f.write_str("WEIGHTS"),
             Section::Debug => f.write_str("DEBUG"),
+            Section::Assets => f.write_str("ASSETS"),
             Section::Unknown(code) => write!(f, "kind {code:#06x}"),
         }
     }

@@ -5,7 +5,7 @@
 //! ```text
 //! magic 89 'D' 'R' 'F' 'T' 0D 0A 1A | u16 major | u16 minor | u32 header_len | u64 file_len
 //! u32 section_count | u64 table hash | section_count table entries of 40 bytes
-//! META · per variant: REQUIREMENTS, PLAN, SHADERS · DEBUG (optional) · WEIGHTS (page-aligned)
+//! META · per variant: REQUIREMENTS, PLAN, SHADERS · DEBUG, ASSETS (optional) · WEIGHTS (page-aligned)
 //! ```
 //! All integers are little-endian. Sections follow the table in table order, with nothing but zero
 //! bytes for alignment between them, and the last one ends at the end of the file.

@@ -170,6 +170,11 @@ impl Io {
     pub fn elems(&self) -> Option<u64> {
         self.shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d))
     }
+
+    /// Bytes inside the object; `None` on overflow.
+    pub fn device_bytes(&self) -> Option<u64> {
+        self.elems()?.checked_mul(self.device_elem.bytes())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +200,10 @@ pub struct Plan {
     pub uploads: Vec<Upload>,
     pub pipelines: Vec<Pipeline>,
     pub entry_points: Vec<EntryPoint>,
+    /// Tensors that persist between runs, by name: each a part of a buffer object of role State, no
+    /// two of them overlapping. The host may read and write them between runs; entry points that
+    /// bind the same object share them. All are zero when a session starts.
+    pub states: Vec<Io>,
     pub labels: Vec<String>,
     pub memory: MemoryReport,
 }

@@ -19,8 +19,18 @@ pub struct Contents {
     pub meta: Meta,
     pub sections: Vec<SectionInfo>,
     pub variants: Vec<VariantContents>,
+    /// Name of each asset, in order, and its bytes inside the file.
+    pub assets: Vec<(String, Range<usize>)>,
     /// Bytes of WEIGHTS inside the file.
     pub weights: Range<usize>,
+}
+
+impl Contents {
+    /// Where the asset of this name lies inside the file.
+    pub fn asset(&self, name: &str) -> Option<Range<usize>> {
+        let index = self.assets.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok()?;
+        Some(self.assets[index].1.clone())
+    }
 }
 
 /// One variant inside [`Contents`].
@@ -105,6 +115,17 @@ impl<'a> Bundle<'a> {
         &self.bytes[self.contents.weights.clone()]
     }
 
+    /// The bytes that were added under this name ([`BundleWriter::add_asset`](crate::BundleWriter)).
+    pub fn asset(&self, name: &str) -> Option<&'a [u8]> {
+        Some(&self.bytes[self.contents.asset(name)?])
+    }
+
+    /// All assets, by name in ascending order.
+    pub fn assets(&self) -> impl ExactSizeIterator<Item = (&str, &'a [u8])> {
+        let bytes = self.bytes;
+        self.contents.assets.iter().map(move |(name, r)| (name.as_str(), &bytes[r.clone()]))
+    }
+
     /// The DEBUG section, if the bundle has one.
     pub fn debug(&self) -> Option<&'a [u8]> {
         let info = self.sections().iter().find(|s| s.section == Section::Debug)?;
@@ -138,6 +159,10 @@ impl Contents {
         };
         let meta: Meta = decode(bytes, find(Section::Meta, None)?, "meta")?;
         let weights = find(Section::Weights, None).map_or(0..0, |info| info.range());
+        let assets = match sections.iter().find(|s| s.section == Section::Assets) {
+            Some(info) => read_assets(bytes, info)?,
+            None => Vec::new(),
+        };
         let count = sections.iter().filter(|s| s.section == Section::Requirements).count();
         // Variant numbers are 0..count: with a stray number, one of these is missing.
         if let Some(stray) =
@@ -166,7 +191,7 @@ impl Contents {
             check_variant(&requirements, &plan, &shaders, weights.len() as u64).map_err(name)?;
             variants.push(VariantContents { requirements, plan, shaders: ranges });
         }
-        Ok(Contents { meta, sections, variants, weights })
+        Ok(Contents { meta, sections, variants, assets, weights })
     }
 }
 
@@ -199,6 +224,48 @@ fn decode<T: Wire>(bytes: &[u8], info: &SectionInfo, root: &str) -> Result<T, Bu
             None => error,
         }
     })
+}
+
+/// ASSETS: u32 bytes of the index, the index (a list of name and u64 bytes, names ascending), then
+/// the blobs one after the other, nothing between them.
+fn read_assets(
+    bytes: &[u8],
+    info: &SectionInfo,
+) -> Result<Vec<(String, Range<usize>)>, BundleError> {
+    check_hash(bytes, info)?;
+    let section = &bytes[info.range()];
+    let fail = |message: String| {
+        Err(BundleError::new(ErrorKind::Malformed, message).in_section(Section::Assets))
+    };
+    let Some((head, rest)) = section.split_first_chunk::<4>() else {
+        return fail("shorter than the size of its index".into());
+    };
+    let index_bytes = u32::from_le_bytes(*head) as usize;
+    let Some(index) = rest.get(..index_bytes) else {
+        return fail(format!("an index of {index_bytes} bytes does not fit in {}", rest.len()));
+    };
+    let rows: Vec<(String, u64)> = match codec::decode(index) {
+        Ok(rows) => rows,
+        Err(e) => return fail(format!("index{}: at byte {}: {}", e.path, e.offset, e.message)),
+    };
+    let mut assets = Vec::with_capacity(rows.len());
+    let mut at = 4 + index_bytes;
+    for (name, len) in rows {
+        if assets.last().is_some_and(|(last, _)| *last >= name) {
+            return fail(format!("the names are not ascending at {name:?}"));
+        }
+        let left = section.len() - at;
+        let Some(len) = usize::try_from(len).ok().filter(|n| *n <= left) else {
+            return fail(format!("{name:?} has {len} bytes, {left} are left"));
+        };
+        let start = info.range().start + at;
+        assets.push((name, start..start + len));
+        at += len;
+    }
+    if at != section.len() {
+        return fail(format!("{} bytes after the last asset", section.len() - at));
+    }
+    Ok(assets)
 }
 
 /// SHADERS: u32 count, then (u32 offset from the section's start, u32 bytes) of each, then the blobs

@@ -128,11 +128,12 @@ pub struct BundleWriter {
     meta: Meta,
     variants: Vec<(Requirements, Plan, ShaderSet)>,
     debug: Option<Vec<u8>>,
+    assets: BTreeMap<String, Vec<u8>>,
 }
 
 impl BundleWriter {
     pub fn new(meta: Meta) -> BundleWriter {
-        BundleWriter { meta, variants: Vec::new(), debug: None }
+        BundleWriter { meta, ..BundleWriter::default() }
     }
 
     /// Adds a variant. Its requirements are raised to cover the plan
@@ -151,6 +152,13 @@ impl BundleWriter {
     /// Attaches notes for people.
     pub fn set_debug(&mut self, bytes: Vec<u8>) -> &mut Self {
         self.debug = Some(bytes);
+        self
+    }
+
+    /// Attaches bytes under a name, for the program that runs the bundle; replaces those of the same
+    /// name.
+    pub fn add_asset(&mut self, name: &str, bytes: Vec<u8>) -> &mut Self {
+        self.assets.insert(name.into(), bytes);
         self
     }
 
@@ -250,7 +258,21 @@ impl BundleWriter {
         if let Some(debug) = &self.debug {
             add(Section::Debug, None, debug.clone());
         }
+        if !self.assets.is_empty() {
+            add(Section::Assets, None, self.encode_assets());
+        }
         (sections, bodies)
+    }
+}
+
+impl BundleWriter {
+    fn encode_assets(&self) -> Vec<u8> {
+        let row = |(name, bytes): (&String, &Vec<u8>)| (name.clone(), bytes.len() as u64);
+        let index = codec::encode(&self.assets.iter().map(row).collect::<Vec<(String, u64)>>());
+        let mut section = (index.len() as u32).to_le_bytes().to_vec();
+        section.extend_from_slice(&index);
+        self.assets.values().for_each(|bytes| section.extend_from_slice(bytes));
+        section
     }
 }
 

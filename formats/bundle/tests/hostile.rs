@@ -58,6 +58,7 @@ fn with_section(section: Section, body: &[u8]) -> Vec<u8> {
             Section::Shaders => 4,
             Section::Weights => 5,
             Section::Debug => 0x8001,
+            Section::Assets => 0x8002,
             Section::Unknown(k) => k,
         };
         table.extend(kind.to_le_bytes());
@@ -129,7 +130,9 @@ fn every_truncation_is_an_error() {
 fn mutated_sections_with_correct_checksums_never_panic() {
     let good = rich_bundle();
     let bundle = Bundle::parse(&good).unwrap();
-    for section in [Section::Meta, Section::Requirements, Section::Plan, Section::Shaders] {
+    let sections =
+        [Section::Meta, Section::Requirements, Section::Plan, Section::Shaders, Section::Assets];
+    for section in sections {
         let info = bundle.sections().iter().find(|s| s.section == section).unwrap();
         let body = &good[info.offset as usize..(info.offset + info.bytes) as usize];
         for at in 0..body.len() {
@@ -170,6 +173,22 @@ fn hostile_counts_do_not_allocate() {
 }
 
 #[test]
+fn assets_are_bounded_by_their_section() {
+    let refused = |body: &[u8], expected: &str| {
+        let (largest, e) = largest_during(|| error_of(&with_section(Section::Assets, body)));
+        assert!(e.to_string().contains(expected), "{e}");
+        assert!(largest < 64 << 10, "{largest}");
+    };
+    refused(&[1, 0, 0], "section ASSETS: shorter than the size of its index");
+    refused(&[9, 0, 0, 0, 1], "an index of 9 bytes does not fit in 1");
+    refused(&[5, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f], "index: at byte 5: count");
+    // One asset "a" of five bytes where there are two, and of one byte where there are two.
+    refused(&[4, 0, 0, 0, 1, 1, b'a', 5, 7, 7], "\"a\" has 5 bytes, 2 are left");
+    refused(&[4, 0, 0, 0, 1, 1, b'a', 1, 7, 7], "1 bytes after the last asset");
+    refused(&[7, 0, 0, 0, 2, 1, b'b', 0, 1, b'a', 0], "not ascending at \"a\"");
+}
+
+#[test]
 fn first_bytes_get_friendly_errors() {
     for (bytes, expected) in [
         (&b""[..], "the file is empty"),
@@ -194,7 +213,7 @@ fn versions_and_sections_are_named() {
     let newer = reseal(rich_bundle(), |f| f[8] = 9);
     let e = error_of(&newer);
     assert_eq!(e.kind, ErrorKind::Unsupported);
-    assert!(e.to_string().contains("bundle format 9.0, but this reader knows 1.x; update"), "{e}");
+    assert!(e.to_string().contains("bundle format 9.0, but this reader knows 2.x; update"), "{e}");
     Bundle::parse(&reseal(rich_bundle(), |f| f[10] = 7))
         .expect("newer minor versions are readable");
 
@@ -327,6 +346,21 @@ fn cross_references_are_checked() {
     );
     refuses(|p| p.entry_points[0].inputs[0].shape = vec![1 << 40, 1 << 40], "overflows");
     refuses(|p| p.entry_points[0].inputs[0].shape = vec![17], "exceeds object 0");
+    refuses(
+        |p| p.states[1].object = 2,
+        "plan.states[1] (\"params\"): object 2 has role Arena, not State",
+    );
+    refuses(|p| p.states[1].shape = vec![57], "offset 32 + 228 exceeds object 4 (256 bytes)");
+    refuses(|p| p.states[1].offset = 28, "plan.states: \"k.0\" and \"params\" overlap");
+    refuses(|p| p.states[1].offset = 34, "plan.states[1] (\"params\"): offset 34");
+    refuses(|p| p.states[1].name = "k.0".into(), "plan.states[1] (\"k.0\"): the name is used");
+    refuses(
+        |p| {
+            p.states =
+                (0..4097).map(|i| Io { name: i.to_string(), ..p.states[0].clone() }).collect()
+        },
+        "plan.states: more than 4096",
+    );
     refuses(
         |p| p.entry_points[0].outputs[0].device_elem = ElemType::I32,
         "F16 cannot travel as I32",

@@ -14,6 +14,11 @@ fn rich_bundle_round_trips() {
     assert_eq!(bundle.weights(), weights());
     assert_eq!(bundle.weights().as_ptr() as usize % 16, bytes.as_ptr() as usize % 16, "zero copy");
     assert_eq!(bundle.debug(), Some(&b"notes"[..]));
+    assert_eq!(bundle.asset("tokenizer.json"), Some(&b"{}"[..]));
+    assert_eq!(bundle.asset("empty"), Some(&[][..]));
+    assert_eq!(bundle.asset("tokenizer"), None);
+    let names: Vec<&str> = bundle.assets().map(|(name, _)| name).collect();
+    assert_eq!(names, ["empty", "tokenizer.json"]);
     assert_eq!(bundle.variants().len(), 2);
     for (i, variant) in bundle.variants().enumerate() {
         // The second shader of the first variant equals its first and is stored once.
@@ -136,6 +141,7 @@ fn arb_plan() -> impl Strategy<Value = Plan> {
                     outputs: vec![io("out", 2)],
                     steps,
                 }],
+                states: vec![],
                 labels,
                 memory: MemoryReport { strategy, planned_bytes: arena, ..MemoryReport::default() },
             }

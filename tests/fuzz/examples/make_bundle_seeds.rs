@@ -86,6 +86,7 @@ fn plan(shader: u32) -> Plan {
                 Step::Copy { src: 2, src_offset: 64, dst: 1, dst_offset: 0, bytes: 64 },
             ],
         }],
+        states: vec![io("past", 5)],
         labels: vec!["conv1 + relu".into()],
         memory: MemoryReport {
             strategy: "greedy-by-size".into(),
@@ -115,6 +116,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     two.add_variant(vulkan, plan(shader), shaders);
     two.add_variant(requirements(Api::WebGpu, Dialect::Wgsl, "webgpu"), plan(kernel), text);
     two.set_debug(b"notes".to_vec());
+    two.add_asset("tokenizer.json", b"{}".to_vec());
     std::fs::write("seeds/bundle_parse/two_variants", two.to_vec(&weights)?)?;
     Ok(())
 }

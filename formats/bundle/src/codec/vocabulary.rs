@@ -104,6 +104,7 @@ wire_struct! {
         uploads: Vec<Upload>,
         pipelines: Vec<Pipeline>,
         entry_points: Vec<EntryPoint>,
+        states: Vec<Io>,
         labels: Vec<alloc::string::String>,
         memory: MemoryReport,
     }

@@ -82,6 +82,10 @@ pub fn rich_plan(shader: u32) -> Plan {
                 Step::Copy { src: 2, src_offset: 256, dst: 3, dst_offset: 0, bytes: 64 },
             ],
         }],
+        states: vec![
+            Io { shape: vec![2, 4], ..io("k.0", ElemType::F16, ElemType::F32, 4) },
+            Io { shape: vec![8], offset: 32, ..io("params", ElemType::I32, ElemType::I32, 4) },
+        ],
         labels: vec!["".into(), "conv_1/Conv".into()],
         memory: MemoryReport {
             strategy: "greedy-by-size".into(),
@@ -108,6 +112,8 @@ pub fn rich_writer() -> BundleWriter {
         writer.add_variant(requirements, rich_plan(shader), shaders);
     }
     writer.set_debug(b"notes".to_vec());
+    writer.add_asset("tokenizer.json", b"{}".to_vec());
+    writer.add_asset("empty", vec![]);
     writer
 }
 
