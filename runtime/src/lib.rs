@@ -39,5 +39,5 @@ pub use convert::{read_output, write_input};
 pub use device::{Device, DeviceInfo, DeviceKind};
 pub use drift_bundle::{BundleError, Unmet, caps, plan};
 pub use error::{Result, RuntimeError, RuntimeErrorKind, UnmetVariant};
-pub use session::{DriverCache, GpuTime, Profile, ProfileRow, Session, SessionOptions};
+pub use session::{DriverCache, GpuTime, Profile, ProfileRow, Session, SessionOptions, Ticket};
 pub use tensor::{OutputTensor, Outputs, TensorData, TensorRef};

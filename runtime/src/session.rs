@@ -5,7 +5,7 @@ use crate::{
     convert::{read_output, write_input},
     device::{Device, choose_variant},
     error::{Result, RuntimeError},
-    hal::{AnyProgram, LoadRequest, Program},
+    hal::{AnyProgram, FETCH_BYTES, Fetch, LoadRequest, Program, SubmitNumber},
     tensor::{OutputTensor, Outputs, TensorRef},
 };
 use drift_bundle::{
@@ -82,6 +82,15 @@ impl GpuTime {
     pub fn min_nanos(&self) -> u64 {
         self.nanos.iter().copied().min().unwrap_or(0)
     }
+}
+
+/// A submit whose state was asked for ([`Session::submit_fetch`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(SubmitNumber);
+
+impl Ticket {
+    /// Most bytes that can travel with a submit.
+    pub const MOST_BYTES: u64 = FETCH_BYTES;
 }
 
 impl Session {
@@ -189,12 +198,18 @@ impl Session {
         self.program.write(io.object, io.offset, bytes, &mut |dst| write_input(io, &tensor, dst))
     }
 
-    /// Starts a run with the inputs as they are; returns at once.
+    /// Starts a run with the inputs as they are; returns at once. Runs may be started without
+    /// waiting for those before: they run one after the other and hand on their state.
     pub fn submit(&mut self) -> Result<()> {
-        self.program.submit(self.entry)
+        self.submit_n(1)
     }
 
-    /// Waits until the run in flight, if there is one, has finished.
+    /// Starts `n` runs of the current entry point, queued back to back with one call to the driver.
+    pub fn submit_n(&mut self, n: u32) -> Result<()> {
+        self.program.submit(self.entry, n, None).map(|_| ())
+    }
+
+    /// Waits until all runs in flight have finished.
     pub fn wait(&mut self) -> Result<()> {
         self.program.wait()
     }
@@ -219,6 +234,74 @@ impl Session {
             elem: io.elem,
             shape: io.shape.clone(),
             bytes: read_output(io, self.program.output(self.entry, index)),
+        }
+    }
+
+    /// Starts `n` runs and then brings `bytes` bytes of a state to the host, for [`Session::fetched`]:
+    /// later runs may be started meanwhile.
+    pub fn submit_fetch(
+        &mut self,
+        n: u32,
+        state: &str,
+        byte_offset: u64,
+        bytes: u64,
+    ) -> Result<Ticket> {
+        let at = self.state_place(state, byte_offset, bytes)?;
+        if bytes > Ticket::MOST_BYTES {
+            let message = format!(
+                "{bytes} bytes cannot travel with a run, at most {}; use read_state",
+                Ticket::MOST_BYTES
+            );
+            return Err(RuntimeError::Input { what: format!("state {state:?}"), message });
+        }
+        let fetch = (bytes > 0).then_some(Fetch { object: at.0, offset: at.1, bytes });
+        Ok(Ticket(self.program.submit(self.entry, n, fetch)?))
+    }
+
+    /// Waits for this submit (not for later ones) and gives what it fetched. Bytes are kept until
+    /// eight more submits were made; each read of a state counts as one for every 64 KiB.
+    pub fn fetched(&mut self, ticket: Ticket) -> Result<&[u8]> {
+        self.program.wait_for(ticket.0)?;
+        self.program.fetched(ticket.0).ok_or_else(|| {
+            RuntimeError::input("fetched state", "given up: too many submits and reads since")
+        })
+    }
+
+    /// The tensors that persist between runs, shared by all entry points.
+    pub fn state_info(&self) -> &[Io] {
+        &self.plan().states
+    }
+
+    /// Bytes of a state as the runs submitted so far leave it, in the device's types and row-major
+    /// order ([`Session::state_info`]). Waits for these runs.
+    pub fn read_state(&mut self, name: &str, byte_offset: u64, out: &mut [u8]) -> Result<()> {
+        let (object, offset) = self.state_place(name, byte_offset, out.len() as u64)?;
+        self.program.read(object, offset, out)
+    }
+
+    /// Overwrites bytes of a state for the runs submitted from now on.
+    pub fn write_state(&mut self, name: &str, byte_offset: u64, data: &[u8]) -> Result<()> {
+        let bytes = data.len() as u64;
+        let (object, offset) = self.state_place(name, byte_offset, bytes)?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.program.write(object, offset, bytes, &mut |dst| {
+            dst.copy_from_slice(data);
+            Ok(())
+        })
+    }
+
+    /// Object and offset of a byte range of a state.
+    fn state_place(&self, name: &str, byte_offset: u64, bytes: u64) -> Result<(u32, u64)> {
+        let io = find(self.state_info(), "state", name)?;
+        let have = device_bytes(io);
+        match byte_offset.checked_add(bytes) {
+            Some(end) if end <= have => Ok((io.object, io.offset + byte_offset)),
+            _ => Err(RuntimeError::Input {
+                what: format!("state {name:?}"),
+                message: format!("offset {byte_offset} + {bytes} bytes, the state has {have}"),
+            }),
         }
     }
 
@@ -279,5 +362,5 @@ fn find<'a>(ios: &'a [Io], role: &str, name: &str) -> Result<&'a Io> {
 
 /// Bytes of a boundary tensor inside its object; the reader has checked that this fits.
 pub(crate) fn device_bytes(io: &Io) -> u64 {
-    io.elems().unwrap_or(0) * io.device_elem.bytes()
+    io.device_bytes().unwrap_or(0)
 }

@@ -146,7 +146,7 @@ fn a_variant_for_another_api_is_unmet() {
 #[test]
 fn timeouts_are_reported_and_can_be_waited_out() {
     const ROUNDS: u32 = 60_000;
-    const GROUPS: u32 = 100;
+    const GROUPS: u32 = 20;
     let Some(device) = device() else { return };
     let mut b = PlanBuilder::new();
     let x = b.input("x", ElemType::U32, &[1]);
@@ -170,7 +170,10 @@ fn timeouts_are_reported_and_can_be_waited_out() {
     session.submit().unwrap();
     let e = session.wait().unwrap_err();
     assert_eq!(e.kind(), RuntimeErrorKind::Timeout, "{e}");
-    // Nothing else may start meanwhile, and nothing is lost.
+    // Eight submits may be in flight; one more waits for the first. Nothing is lost.
+    for _ in 1..8 {
+        session.submit().unwrap();
+    }
     assert_eq!(session.submit().unwrap_err().kind(), RuntimeErrorKind::Timeout);
     session.set_timeout(Duration::from_secs(120));
     session.wait().unwrap();

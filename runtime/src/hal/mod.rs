@@ -19,6 +19,20 @@ pub(crate) struct LoadRequest<'a> {
 /// GPU time of one replay, in nanoseconds.
 pub(crate) type Nanos = u64;
 
+/// Most bytes that one submit can bring back ([`Fetch`]).
+pub(crate) const FETCH_BYTES: u64 = 64 << 10;
+
+/// Bytes of a buffer object that a submit brings back to the host; at most [`FETCH_BYTES`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fetch {
+    pub object: u32,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+/// Number of a submit, ascending.
+pub(crate) type SubmitNumber = u64;
+
 /// An open device of one API. Cheap to clone; all clones are the same device.
 pub(crate) trait Hal: Clone + Send + Sync + Sized + 'static {
     type Program: Program;
@@ -30,10 +44,11 @@ pub(crate) trait Hal: Clone + Send + Sync + Sized + 'static {
     fn validation_messages(&self) -> Vec<String>;
 }
 
-/// A loaded variant: objects, pipelines and recorded commands. One submit is in flight at a time.
+/// A loaded variant: objects, pipelines and recorded commands. Everything that a program is asked to
+/// do happens in the order of the calls, also while several submits are in flight.
 pub(crate) trait Program: Send {
-    /// Lets `fill` write `bytes` bytes of a buffer object, starting at `offset`. Waits for a submit
-    /// in flight.
+    /// Lets `fill` write `bytes` bytes of a buffer object, starting at `offset`, for the submits that
+    /// follow. Those in flight do not see it (a back end may wait for them).
     fn write(
         &mut self,
         object: u32,
@@ -41,10 +56,16 @@ pub(crate) trait Program: Send {
         bytes: u64,
         fill: &mut dyn FnMut(&mut [u8]) -> Result<()>,
     ) -> Result<()>;
-    /// Starts one replay of an entry point, after the one before has finished.
-    fn submit(&mut self, entry: usize) -> Result<()>;
-    /// Waits for the submit in flight, if there is one.
+    /// Reads a part of a buffer object as the submits so far leave it; waits for them.
+    fn read(&mut self, object: u32, offset: u64, out: &mut [u8]) -> Result<()>;
+    /// Starts `times` replays of an entry point, each after everything before it, and then `fetch`.
+    fn submit(&mut self, entry: usize, times: u32, fetch: Option<Fetch>) -> Result<SubmitNumber>;
+    /// Waits for all submits in flight.
     fn wait(&mut self) -> Result<()>;
+    /// Waits for this submit and all before it.
+    fn wait_for(&mut self, submit: SubmitNumber) -> Result<()>;
+    /// What a finished submit fetched; `None` when later ones have taken its place.
+    fn fetched(&self, submit: SubmitNumber) -> Option<&[u8]>;
     /// Device bytes of an output as of the entry point's last finished replay.
     fn output(&self, entry: usize, output: usize) -> &[u8];
     /// Zero-fills the state objects.
@@ -123,8 +144,17 @@ impl Program for AnyProgram {
     ) -> Result<()> {
         dispatch!(self, AnyProgram, p => p.write(object, offset, bytes, fill))
     }
-    fn submit(&mut self, entry: usize) -> Result<()> {
-        dispatch!(self, AnyProgram, p => p.submit(entry))
+    fn read(&mut self, object: u32, offset: u64, out: &mut [u8]) -> Result<()> {
+        dispatch!(self, AnyProgram, p => p.read(object, offset, out))
+    }
+    fn submit(&mut self, entry: usize, times: u32, fetch: Option<Fetch>) -> Result<SubmitNumber> {
+        dispatch!(self, AnyProgram, p => p.submit(entry, times, fetch))
+    }
+    fn wait_for(&mut self, submit: SubmitNumber) -> Result<()> {
+        dispatch!(self, AnyProgram, p => p.wait_for(submit))
+    }
+    fn fetched(&self, submit: SubmitNumber) -> Option<&[u8]> {
+        dispatch!(self, AnyProgram, p => p.fetched(submit))
     }
     fn wait(&mut self) -> Result<()> {
         dispatch!(self, AnyProgram, p => p.wait())

@@ -6,6 +6,7 @@
 
 mod cache;
 mod error;
+mod flight;
 mod instance;
 mod memory;
 mod objects;

@@ -3,17 +3,18 @@
 use super::{
     VulkanDevice,
     error::VkResultExt,
+    flight::Flight,
     memory::{Blocks, HostBytes, MemoryUse, Request},
     objects::Objects,
     pipelines::Pipelines,
     record::{Readback, Recorder},
-    stager::Stager,
+    stager::{HALF_BYTES, Stager},
     timing,
 };
 use crate::{
     bundle::Bundle,
     error::{Result, RuntimeError},
-    hal::{LoadRequest, Nanos, Program},
+    hal::{FETCH_BYTES, Fetch, LoadRequest, Nanos, Program, SubmitNumber},
     session::device_bytes,
 };
 use ash::vk;
@@ -22,6 +23,8 @@ use std::time::Duration;
 
 /// Long enough for the largest models on a software device.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+/// Writes of at most this size go through the queue while something is in flight; others wait.
+const QUEUED_BYTES: u64 = 64 << 10;
 /// Outputs start at multiples of this in the readback buffer.
 const READBACK_ALIGN: u64 = 64;
 
@@ -33,8 +36,9 @@ pub(crate) struct VulkanProgram {
     pipelines: Pipelines,
     pub(super) pool: vk::CommandPool,
     entries: Vec<Entry>,
-    fence: vk::Fence,
-    in_flight: bool,
+    flight: Flight,
+    /// Carries small writes to the device; made at the first one.
+    stager: Option<Stager>,
     /// The device was lost or has not finished in time: it may still use our objects.
     abandoned: bool,
     pub(super) timeout: Duration,
@@ -59,8 +63,8 @@ impl VulkanProgram {
             pipelines: Pipelines::default(),
             pool: vk::CommandPool::null(),
             entries: Vec::new(),
-            fence: vk::Fence::null(),
-            in_flight: false,
+            flight: Flight::default(),
+            stager: None,
             abandoned: false,
             timeout: DEFAULT_TIMEOUT,
             readback: vk::Buffer::null(),
@@ -136,16 +140,10 @@ impl VulkanProgram {
     fn record(&mut self, plan: &Plan) -> Result<()> {
         let info = vk::CommandPoolCreateInfo::default()
             .queue_family_index(self.device.physical.queue_family);
-        // SAFETY: plain creations.
-        unsafe {
-            self.pool =
-                self.device.raw.create_command_pool(&info, None).check("vkCreateCommandPool")?;
-            self.fence = self
-                .device
-                .raw
-                .create_fence(&vk::FenceCreateInfo::default(), None)
-                .check("vkCreateFence")?;
-        }
+        // SAFETY: plain creation.
+        self.pool = unsafe { self.device.raw.create_command_pool(&info, None) }
+            .check("vkCreateCommandPool")?;
+        self.flight.create(&self.device)?;
         let commands = self.allocate_commands(self.entries.len() as u32)?;
         for (entry, commands) in self.entries.iter_mut().zip(commands) {
             entry.commands = commands;
@@ -168,25 +166,45 @@ impl VulkanProgram {
 
     /// Submits and waits.
     pub(super) fn run_now(&mut self, commands: &[vk::CommandBuffer]) -> Result<()> {
-        self.start(commands)?;
+        self.start(commands.to_vec(), None)?;
         self.wait()
     }
 
-    fn start(&mut self, commands: &[vk::CommandBuffer]) -> Result<()> {
-        self.wait()?;
+    fn start(
+        &mut self,
+        commands: Vec<vk::CommandBuffer>,
+        fetch: Option<Fetch>,
+    ) -> Result<SubmitNumber> {
         if self.abandoned {
             return Err(RuntimeError::DeviceLost);
         }
-        match self.device.submit(commands, self.fence) {
-            Ok(()) => {
-                self.in_flight = true;
-                Ok(())
-            }
-            Err(e) => {
-                self.abandoned |= matches!(e, RuntimeError::DeviceLost);
-                Err(e)
-            }
+        let fetch = fetch.map(|f| (self.objects[f.object].buffer, f.offset, f.bytes));
+        let started = self.flight.start(&self.device, commands, fetch, self.timeout);
+        self.watch(started)
+    }
+
+    /// Notes when the device is lost.
+    fn watch<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        // After any other failure a later call may succeed.
+        if matches!(outcome, Err(RuntimeError::DeviceLost)) {
+            self.flight.give_up();
+            self.abandoned = true;
         }
+        outcome
+    }
+
+    /// Writes through the queue, behind everything submitted so far, without waiting for it.
+    fn write_queued(&mut self, buffer: vk::Buffer, offset: u64, data: &[u8]) -> Result<()> {
+        if self.abandoned {
+            return Err(RuntimeError::DeviceLost);
+        }
+        let stager = match &mut self.stager {
+            Some(stager) => stager,
+            None => self.stager.insert(Stager::new(&self.device, QUEUED_BYTES)?),
+        };
+        stager.timeout = self.timeout;
+        let written = stager.buffer(buffer, offset, data).and_then(|()| stager.flush());
+        self.watch(written)
     }
 
     /// Stands for a lost device in tests.
@@ -204,39 +222,69 @@ impl Program for VulkanProgram {
         bytes: u64,
         fill: &mut dyn FnMut(&mut [u8]) -> Result<()>,
     ) -> Result<()> {
-        self.wait()?;
         let gpu = self.objects[object];
-        if let Some(host) = gpu.host {
-            // SAFETY: the object lives as long as `self`, nothing is in flight, `&mut self`.
-            return fill(unsafe { host.slice_mut(offset, bytes) });
+        let queued = bytes <= QUEUED_BYTES && (gpu.host.is_none() || !self.flight.is_idle());
+        if !queued {
+            self.wait()?;
+            if let Some(stager) = &mut self.stager {
+                stager.wait_all()?;
+            }
+            if let Some(host) = gpu.host {
+                // SAFETY: the object lives as long as `self`, nothing is in flight, `&mut self`.
+                return fill(unsafe { host.slice_mut(offset, bytes) });
+            }
         }
         let mut data = vec![0; bytes as usize];
         fill(&mut data)?;
-        let mut stager = Stager::new(&self.device, bytes.min(super::stager::HALF_BYTES))?;
+        if queued {
+            return self.write_queued(gpu.buffer, offset, &data);
+        }
+        let mut stager = Stager::new(&self.device, bytes.min(HALF_BYTES))?;
         stager.buffer(gpu.buffer, offset, &data)?;
         stager.finish()
     }
 
-    fn submit(&mut self, entry: usize) -> Result<()> {
+    fn read(&mut self, object: u32, offset: u64, out: &mut [u8]) -> Result<()> {
+        // As many parts in flight as the ring has slots: copying out overlaps with copying in.
+        let mut started = 0;
+        let mut numbers = std::collections::VecDeque::new();
+        let mut done = 0;
+        while done < out.len() {
+            while started < out.len() && (numbers.len() as u64) < super::flight::RING {
+                let bytes = (out.len() - started).min(FETCH_BYTES as usize);
+                let fetch = Fetch { object, offset: offset + started as u64, bytes: bytes as u64 };
+                numbers.push_back(self.start(Vec::new(), Some(fetch))?);
+                started += bytes;
+            }
+            let Some(number) = numbers.pop_front() else { break };
+            self.wait_for(number)?;
+            let part = self.flight.fetched(number).unwrap_or_default();
+            out[done..done + part.len()].copy_from_slice(part);
+            done += part.len();
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, entry: usize, times: u32, fetch: Option<Fetch>) -> Result<SubmitNumber> {
         let commands = self.entries[entry].commands;
-        self.start(&[commands])
+        self.start(vec![commands; times as usize], fetch)
     }
 
     fn wait(&mut self) -> Result<()> {
-        if !self.in_flight {
-            return Ok(());
+        let waited = self.flight.wait_all(&self.device, self.timeout);
+        self.watch(waited)
+    }
+
+    fn wait_for(&mut self, submit: SubmitNumber) -> Result<()> {
+        if self.abandoned {
+            return Err(RuntimeError::DeviceLost);
         }
-        let waited = self.device.wait(self.fence, self.timeout);
-        match &waited {
-            Ok(()) => self.in_flight = false,
-            // Still running: a later wait may succeed.
-            Err(RuntimeError::Timeout { .. }) => {}
-            Err(_) => {
-                self.in_flight = false;
-                self.abandoned = true;
-            }
-        }
-        waited
+        let waited = self.flight.wait(&self.device, submit, self.timeout);
+        self.watch(waited)
+    }
+
+    fn fetched(&self, submit: SubmitNumber) -> Option<&[u8]> {
+        self.flight.fetched(submit)
     }
 
     fn output(&self, entry: usize, output: usize) -> &[u8] {
@@ -244,7 +292,7 @@ impl Program for VulkanProgram {
         match self.readback_host {
             // SAFETY: the buffer lives as long as `self`; the device writes it only between
             // `submit` and `wait`, and `Session` waits before it reads.
-            Some(host) if !self.in_flight => unsafe { host.slice(offset, bytes) },
+            Some(host) if self.flight.is_idle() => unsafe { host.slice(offset, bytes) },
             _ => &[],
         }
     }
@@ -269,17 +317,16 @@ impl Program for VulkanProgram {
 
 impl Drop for VulkanProgram {
     fn drop(&mut self) {
-        if self.in_flight {
-            let _ = self.wait();
-        }
-        if self.in_flight {
+        let _ = self.wait();
+        let staged = self.stager.as_mut().is_none_or(|s| s.wait_all().is_ok());
+        if !(self.flight.is_idle() && (staged || self.abandoned)) {
             // The device has not answered in time and may still use everything: leak it.
             return;
         }
         // SAFETY: nothing is in flight; null handles are allowed. After a lost device, objects may
         // be destroyed at any time.
         unsafe {
-            self.device.raw.destroy_fence(self.fence, None);
+            self.flight.destroy(&self.device);
             self.device.raw.destroy_command_pool(self.pool, None);
             self.device.raw.destroy_buffer(self.readback, None);
             self.readback_blocks.free(&self.device);
@@ -324,16 +371,16 @@ mod tests {
         let bundle = state_bundle();
         let request = LoadRequest { bundle: &bundle, variant: 0, cache: &DriverCache::Off };
         let mut program = device.load(&request).unwrap();
-        program.submit(0).unwrap();
+        program.submit(0, 1, None).unwrap();
         program.wait().unwrap();
         assert_eq!(program.output(0, 0), [0; 8]);
         program.simulate_loss();
         for e in [
-            program.submit(0).unwrap_err(),
+            program.submit(0, 1, None).unwrap_err(),
             program
                 .profile(0)
                 .map(|rows| assert!(rows.is_empty()))
-                .and(program.submit(0))
+                .and(program.submit(0, 1, None).map(|_| ()))
                 .unwrap_err(),
         ] {
             assert_eq!(e.kind(), RuntimeErrorKind::DeviceLost, "{e}");
@@ -342,6 +389,6 @@ mod tests {
         drop(program);
         // Another session on a fresh device is not affected.
         let again = VulkanDevice::open(0).unwrap();
-        again.load(&request).unwrap().submit(0).unwrap();
+        again.load(&request).unwrap().submit(0, 1, None).unwrap();
     }
 }

@@ -22,11 +22,12 @@ const WORK: vk::PipelineStageFlags = vk::PipelineStageFlags::from_raw(
 
 impl Recorder<'_> {
     pub fn begin(&self, commands: vk::CommandBuffer) -> Result<()> {
+        // Several replays of the same commands may be in flight.
+        let info = vk::CommandBufferBeginInfo::default()
+            .flags(vk::CommandBufferUsageFlags::SIMULTANEOUS_USE);
         // SAFETY: the caller's command buffer is not in flight.
-        unsafe {
-            self.device.raw.begin_command_buffer(commands, &vk::CommandBufferBeginInfo::default())
-        }
-        .check("vkBeginCommandBuffer")
+        unsafe { self.device.raw.begin_command_buffer(commands, &info) }
+            .check("vkBeginCommandBuffer")
     }
 
     pub fn end(&self, commands: vk::CommandBuffer) -> Result<()> {

@@ -27,6 +27,8 @@ pub(crate) struct Stager {
     half_bytes: u64,
     halves: [Half; 2],
     current: usize,
+    /// How long to wait for a half.
+    pub timeout: Duration,
 }
 
 #[derive(Default)]
@@ -51,6 +53,7 @@ impl Stager {
             half_bytes,
             halves: Default::default(),
             current: 0,
+            timeout: TIMEOUT,
         };
         let pool_info = vk::CommandPoolCreateInfo::default()
             .flags(vk::CommandPoolCreateFlags::RESET_COMMAND_BUFFER)
@@ -157,6 +160,11 @@ impl Stager {
     /// Submits what is recorded and waits for all of it.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
+        self.wait_all()
+    }
+
+    /// Waits for all that was flushed.
+    pub fn wait_all(&mut self) -> Result<()> {
         self.wait(0)?;
         self.wait(1)
     }
@@ -195,11 +203,30 @@ impl Stager {
             .check("vkBeginCommandBuffer")?;
         half.recording = true;
         half.used = 0;
+        // Copies wait for everything before: replays that use the destination, earlier copies.
+        use vk::{AccessFlags as A, PipelineStageFlags as Stages};
+        let barrier = vk::MemoryBarrier::default()
+            .src_access_mask(A::SHADER_WRITE | A::TRANSFER_WRITE)
+            .dst_access_mask(A::TRANSFER_WRITE);
+        let from = Stages::COMPUTE_SHADER | Stages::TRANSFER;
+        let flags = vk::DependencyFlags::empty();
+        // SAFETY: recording.
+        unsafe {
+            self.device.raw.cmd_pipeline_barrier(
+                half.commands,
+                from,
+                Stages::TRANSFER,
+                flags,
+                &[barrier],
+                &[],
+                &[],
+            );
+        }
         Ok(())
     }
 
     /// Submits the current half and turns to the other one.
-    fn flush(&mut self) -> Result<()> {
+    pub fn flush(&mut self) -> Result<()> {
         let half = &mut self.halves[self.current];
         if half.recording {
             // SAFETY: recording since `begin`.
@@ -216,7 +243,7 @@ impl Stager {
     fn wait(&mut self, index: usize) -> Result<()> {
         let half = &mut self.halves[index];
         if half.in_flight {
-            self.device.wait(half.fence, TIMEOUT)?;
+            self.device.wait(half.fence, self.timeout)?;
             half.in_flight = false;
         }
         Ok(())
