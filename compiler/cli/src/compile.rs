@@ -8,6 +8,7 @@ use drift_driver::dims::DimBindings;
 use drift_driver::pipeline::{self, Compiled};
 use drift_driver::{Stage, package, target};
 use std::io::Write;
+use std::path::Path;
 
 /// Turns the options of the command line into the driver's.
 pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::CompileOptions> {
@@ -81,6 +82,16 @@ pub fn meta(o: &CompileOptions, options: &drift_driver::CompileOptions) -> drift
     meta
 }
 
+/// Writes the bundle under a progress bar.
+fn write(compiled: &Compiled, meta: drift_bundle::Meta, path: &Path, quiet: bool) -> Result<u64> {
+    let bar = Bar::new(quiet);
+    let bytes = package::write(compiled, meta, path, &mut |done| {
+        bar.stage(Stage::Package, "", done);
+    })?;
+    bar.finish();
+    Ok(bytes)
+}
+
 pub fn run(args: &CompileArgs) -> Result {
     let stop_after = match &args.stop_after {
         None => Stage::Package,
@@ -103,7 +114,7 @@ pub fn run(args: &CompileArgs) -> Result {
     let mut bundle_bytes = None;
     if let (Some(path), Stage::Package) = (&args.output, stop_after) {
         let meta = meta(&args.options, &options);
-        bundle_bytes = Some(package::write(&compiled, meta, path)?);
+        bundle_bytes = Some(write(&compiled, meta, path, args.json)?);
     }
     if let Some(path) = &args.report {
         let precision = options.precision.to_string();
@@ -126,9 +137,12 @@ fn emit(compiled: &Compiled, emit: Emit, stop_after: Stage) -> Result {
         _ => CliError::bad(format!("cannot write to standard output: {e}")),
     };
     match emit {
-        Emit::Dot => write!(out, "{}", drift_ir::dot::dot(&compiled.graph)).map_err(fail),
+        Emit::Dot => compiled
+            .entries
+            .iter()
+            .try_for_each(|e| write!(out, "{}", drift_ir::dot::dot(&e.graph)).map_err(fail)),
         Emit::Text if stop_after <= Stage::AssignLayouts => {
-            write!(out, "{}", compiled.graph).map_err(fail)
+            compiled.entries.iter().try_for_each(|e| write!(out, "{}", e.graph).map_err(fail))
         }
         Emit::Text => {
             let Some(variant) = compiled.main_variant() else { return Ok(()) };
@@ -137,7 +151,7 @@ fn emit(compiled: &Compiled, emit: Emit, stop_after: Stage) -> Result {
                     .kernels
                     .iter()
                     .try_for_each(|k| writeln!(out, "{}", drift_kernel::print(k)).map_err(fail)),
-                None => variant.steps.steps.iter().try_for_each(|s| {
+                None => variant.steps().try_for_each(|s| {
                     writeln!(out, "{}", drift_kernel::print(&s.kernel)).map_err(fail)
                 }),
             }

@@ -52,8 +52,8 @@ fn report(c: &Compiled, model: &Path, precision: &str, bundle_bytes: u64) -> Rep
                 note: s.note.clone(),
             })
             .collect(),
-        graph_before: graph_view(&c.imported),
-        graph_after: graph_view(&c.graph),
+        graph_before: graph_view(&c.entries[0].imported),
+        graph_after: graph_view(c.graph()),
         variants: c.variants.iter().map(|v| variant_view(c, v, precision)).collect(),
         weights: weights(c),
         bundle_bytes,
@@ -69,7 +69,7 @@ fn dims(shape: &Shape) -> String {
 
 fn model_view(c: &Compiled, model: &Path, precision: &str) -> ModelView {
     let port = |name: &str, v| {
-        let value = c.graph.value(v);
+        let value = c.graph().value(v);
         PortView {
             name: name.to_owned(),
             dtype: value.dtype.to_string(),
@@ -84,9 +84,9 @@ fn model_view(c: &Compiled, model: &Path, precision: &str) -> ModelView {
     ModelView {
         name: name(model.file_stem()),
         source: name(model.file_name()),
-        inputs: c.graph.inputs.iter().map(|v| port(&c.graph.value(*v).name, *v)).collect(),
-        outputs: c.graph.outputs.iter().map(|(n, v)| port(n, *v)).collect(),
-        parameters: parameters(&c.imported),
+        inputs: c.graph().inputs.iter().map(|v| port(&c.graph().value(*v).name, *v)).collect(),
+        outputs: c.graph().outputs.iter().map(|(n, v)| port(n, *v)).collect(),
+        parameters: parameters(&c.entries[0].imported),
         notes,
     }
 }
@@ -158,18 +158,20 @@ fn variant_view(c: &Compiled, v: &Variant, precision: &str) -> VariantView {
     };
     let Some(planned) = &v.planned else { return out };
     let op_of: BTreeMap<&str, &str> = c
-        .graph
+        .graph()
         .node_ids()
         .flat_map(|id| {
-            let n = c.graph.node(id);
+            let n = c.graph().node(id);
             n.results.iter().map(move |r| (*r, n.op))
         })
-        .map(|(r, op)| (c.graph.value(r).name.as_str(), op))
+        .map(|(r, op)| (c.graph().value(r).name.as_str(), op))
         .collect();
-    let usages: Vec<_> = planned.records.iter().filter(|r| !r.aliased).map(|r| r.usage).collect();
+    let usages: Vec<_> =
+        planned.main().records.iter().filter(|r| !r.aliased).map(|r| r.usage).collect();
     out.memory = MemoryView {
         strategy: planned.plan.memory.strategy.clone(),
         records: planned
+            .main()
             .records
             .iter()
             .map(|r| RecordView {
@@ -181,14 +183,14 @@ fn variant_view(c: &Compiled, v: &Variant, precision: &str) -> VariantView {
                 offset: r.offset,
             })
             .collect(),
-        steps: planned.dispatches.len() as u32,
-        planned_bytes: planned.summary.planned_bytes,
-        naive_bytes: planned.summary.naive_bytes,
-        lower_bound_bytes: planned.summary.lower_bound_bytes,
+        steps: planned.main().dispatches.len() as u32,
+        planned_bytes: planned.main().summary.planned_bytes,
+        naive_bytes: planned.main().summary.naive_bytes,
+        lower_bound_bytes: planned.main().summary.lower_bound_bytes,
         live: drift_driver::memory::live_curve(&usages).iter().map(|p| (p.step, p.bytes)).collect(),
     };
     out.dispatches =
-        planned.dispatches.iter().enumerate().map(|(i, d)| dispatch(i, d, c)).collect();
+        planned.main().dispatches.iter().enumerate().map(|(i, d)| dispatch(i, d, c)).collect();
     out.shaders = planned
         .plan
         .pipelines
@@ -210,7 +212,7 @@ fn variant_view(c: &Compiled, v: &Variant, precision: &str) -> VariantView {
 }
 
 fn dispatch(index: usize, d: &DispatchInfo, c: &Compiled) -> DispatchView {
-    let node = c.graph.node_ids().map(|id| c.graph.node(id)).find(|n| n.path == d.node);
+    let node = c.graph().node_ids().map(|id| c.graph().node(id)).find(|n| n.path == d.node);
     let pick = |written: bool| {
         let of =
             d.args.iter().filter(move |a| !a.weight && (a.arg.access != Access::Read) == written);
@@ -257,8 +259,12 @@ fn tensor(a: &ArgInfo) -> TensorView {
 fn weights(c: &Compiled) -> Vec<WeightView> {
     let mut seen = std::collections::BTreeSet::new();
     let planned = c.main_variant().and_then(|v| v.planned.as_ref());
-    let args =
-        planned.iter().flat_map(|p| &p.dispatches).flat_map(|d| &d.args).filter(|a| a.weight);
+    let args = planned
+        .iter()
+        .flat_map(|p| &p.entries)
+        .flat_map(|e| &e.dispatches)
+        .flat_map(|d| &d.args)
+        .filter(|a| a.weight);
     args.filter(|a| seen.insert((a.name.clone(), layout(&a.arg.layout))))
         .map(|a| WeightView {
             name: a.name.clone(),

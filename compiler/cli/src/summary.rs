@@ -15,7 +15,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 fn dispatches(v: &Variant) -> usize {
-    v.steps.steps.len()
+    v.steps().count()
 }
 
 fn barriers(v: &Variant) -> usize {
@@ -30,8 +30,8 @@ pub fn print(c: &Compiled, bundle: Option<u64>, path: Option<&Path>) {
     println!(
         "nodes       {} in the model, {} imported, {} after fusion",
         c.model_nodes,
-        c.imported.node_count(),
-        c.graph.node_count()
+        c.entries.iter().map(|e| e.imported.node_count()).sum::<usize>(),
+        c.entries.iter().map(|e| e.graph.node_count()).sum::<usize>()
     );
     let rules: Vec<String> =
         c.rewrites.applied.iter().map(|(rule, n)| format!("{rule} {n}")).collect();
@@ -40,7 +40,7 @@ pub fn print(c: &Compiled, bundle: Option<u64>, path: Option<&Path>) {
     }
     for v in &c.variants {
         let Some(planned) = &v.planned else { continue };
-        let m = &planned.summary;
+        let m = &planned.plan.memory;
         println!(
             "{:<11} {} dispatches, {} kernels, {} barriers; arena {} (naive {}, lower bound {}); shaders {}",
             v.spec.id,
@@ -68,9 +68,9 @@ pub fn json(c: &Compiled, bundle: Option<u64>) -> Value {
         .map(|v| {
             let memory = v.planned.as_ref().map(|p| {
                 json!({
-                    "naive_bytes": p.summary.naive_bytes,
-                    "planned_bytes": p.summary.planned_bytes,
-                    "lower_bound_bytes": p.summary.lower_bound_bytes,
+                    "naive_bytes": p.plan.memory.naive_bytes,
+                    "planned_bytes": p.plan.memory.planned_bytes,
+                    "lower_bound_bytes": p.plan.memory.lower_bound_bytes,
                 })
             });
             json!({
@@ -80,7 +80,7 @@ pub fn json(c: &Compiled, bundle: Option<u64>) -> Value {
                 "barriers": barriers(v),
                 "memory": memory,
                 "shader_bytes": v.shaders.bytes(),
-                "flops": v.steps.steps.iter().map(|s| s.flops).sum::<u64>(),
+                "flops": v.steps().map(|s| s.flops).sum::<u64>(),
             })
         })
         .collect();
@@ -98,8 +98,8 @@ pub fn json(c: &Compiled, bundle: Option<u64>) -> Value {
         .collect();
     json!({
         "model_nodes": c.model_nodes,
-        "imported_nodes": c.imported.node_count(),
-        "fused_nodes": c.graph.node_count(),
+        "imported_nodes": c.entries.iter().map(|e| e.imported.node_count()).sum::<usize>(),
+        "fused_nodes": c.entries.iter().map(|e| e.graph.node_count()).sum::<usize>(),
         "rewrites": c.rewrites.applied,
         "notes": c.notes,
         "variants": variants,

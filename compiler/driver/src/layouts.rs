@@ -6,7 +6,7 @@
 
 use crate::error::{Result, StageError};
 use drift_bundle::caps::ImageKind;
-use drift_ir::{Graph, NodeId, Shape, ValueId};
+use drift_ir::{DType, Graph, NodeId, Shape, ValueId};
 use drift_kernel::tensor::{Elem, Layout, Storage};
 use drift_ops::lower::{Placement, SMALL_ELEMS};
 use std::collections::BTreeSet;
@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 pub struct LayoutChoice {
     /// Element type of float intermediates.
     pub float: Elem,
+    /// Buffers may hold single f16 elements.
+    pub stores_f16: bool,
     pub storage: Storage,
     /// Axes of an NCHW value from slowest to fastest, channel standing for its slice:
     /// `[1, 2, 3, 0]` is DSHWBC4.
@@ -27,9 +29,19 @@ pub struct LayoutChoice {
 }
 
 impl LayoutChoice {
+    /// States keep the type that the model gives them, at every precision.
+    fn state_float(&self, dtype: DType) -> Elem {
+        match dtype {
+            DType::F16 if self.stores_f16 => Elem::F16,
+            DType::F16 => Elem::F16Packed,
+            _ => Elem::F32,
+        }
+    }
+
     pub fn buffers(float: Elem) -> LayoutChoice {
         LayoutChoice {
             float,
+            stores_f16: float == Elem::F16,
             storage: Storage::Buffer,
             slices: [1, 2, 3, 0],
             texture_2d: 0,
@@ -119,13 +131,20 @@ pub fn assign_layouts(
         Some(Placement { elem, layout, storage, base_elems: 0 })
     };
     for &input in &graph.inputs {
-        places[input.0 as usize] = place(input, Elem::F32, Layout::RowMajor, Storage::Buffer);
+        let value = graph.value(input);
+        let float =
+            if graph.is_state(&value.name) { choice.state_float(value.dtype) } else { Elem::F32 };
+        places[input.0 as usize] = place(input, float, Layout::RowMajor, Storage::Buffer);
     }
     let order = graph
         .topo_order()
         .map_err(|_| StageError::internal("assign-layouts", "the graph has a cycle"))?;
     for node in order {
         for (i, &value) in graph.node(node).results.iter().enumerate() {
+            if let Some(before) = updated_operand(graph, node, i) {
+                places[value.0 as usize] = places[before.0 as usize].clone();
+                continue;
+            }
             if graph.is_output(value) {
                 places[value.0 as usize] =
                     place(value, Elem::F32, Layout::RowMajor, Storage::Buffer);
@@ -147,6 +166,35 @@ pub fn assign_layouts(
         }
     }
     Ok(places)
+}
+
+/// The state that result `i` of a node is the update of.
+fn updated_operand(graph: &Graph, node: NodeId, i: usize) -> Option<ValueId> {
+    let n = graph.node(node);
+    let (operand, _) = drift_ops::updates(n.op).iter().find(|(_, r)| *r == i)?;
+    Some(n.operands.get(*operand)?.as_ref()?.value)
+}
+
+/// Nodes on the residual stream of a language model: what additions reach from the embedding. It
+/// collects every layer's contribution (Gemma's exceeds f16's range), so it stays in f32.
+pub fn residual_nodes(graph: &Graph) -> BTreeSet<NodeId> {
+    let mut wide = BTreeSet::new();
+    for id in graph.topo_order().unwrap_or_default() {
+        let node = graph.node(id);
+        let adds = node.epilogue.steps.iter().any(|s| s.op == drift_ir::PointwiseOp::Add);
+        let from = if node.op == "pointwise" { 0 } else { node.epilogue_operands };
+        let stream =
+            |o: &drift_ir::Operand| graph.producer(o.value).is_some_and(|p| wide.contains(&p));
+        let on = match node.op {
+            "embedding" => true,
+            "last_row" => node.operands.iter().flatten().any(stream),
+            _ => adds && node.operands[from..].iter().flatten().any(stream),
+        };
+        if on {
+            wide.insert(id);
+        }
+    }
+    wide
 }
 
 /// Share of a network, from the inputs on, that keeps f32 at mixed precision.

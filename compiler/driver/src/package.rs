@@ -18,21 +18,33 @@ pub fn writer(compiled: &Compiled, meta: Meta) -> Result<BundleWriter> {
         };
         writer.add_variant(requirements.clone(), planned.plan.clone(), v.shaders.clone());
     }
+    for (name, bytes) in &compiled.assets {
+        writer.add_asset(name, bytes.clone());
+    }
     Ok(writer)
 }
 
-/// Writes the bundle to `path` atomically; gives its size in bytes.
-pub fn write(compiled: &Compiled, meta: Meta, path: &Path) -> Result<u64> {
+/// Writes the bundle to `path` atomically; gives its size in bytes. `progress` hears the fraction
+/// of the weights that are written: most of the work where they are quantized on the way.
+pub fn write(
+    compiled: &Compiled,
+    meta: Meta,
+    path: &Path,
+    progress: &mut dyn FnMut(f32),
+) -> Result<u64> {
     let writer = writer(compiled, meta)?;
     let io = |what: &str, e: std::io::Error| {
         StageError::new(STAGE, ErrorKind::Invalid, format!("{what} {}: {e}", path.display()))
     };
     let temporary = beside(path);
+    let total = compiled.weights.bytes();
     let result = (|| {
         let file = File::create(&temporary).map_err(|e| io("cannot create", e))?;
         let mut out = BufWriter::new(file);
         let written = writer
-            .write(&mut out, compiled.weights.bytes(), |sink| compiled.weights.write(sink))
+            .write(&mut out, total, |sink| {
+                compiled.weights.write(sink, &mut |n| progress(n as f32 / total.max(1) as f32))
+            })
             .map_err(|e| StageError::internal(STAGE, e.to_string()))?;
         let file = out.into_inner().map_err(|e| io("cannot write", e.into_error()))?;
         file.sync_all().map_err(|e| io("cannot write", e))?;
@@ -49,7 +61,10 @@ pub fn write(compiled: &Compiled, meta: Meta, path: &Path) -> Result<u64> {
 /// The bundle in memory (the demo does not write files).
 pub fn to_vec(compiled: &Compiled, meta: Meta) -> Result<Vec<u8>> {
     let mut weights = Vec::new();
-    compiled.weights.write(&mut weights).map_err(|e| StageError::internal(STAGE, e.to_string()))?;
+    compiled
+        .weights
+        .write(&mut weights, &mut |_| ())
+        .map_err(|e| StageError::internal(STAGE, e.to_string()))?;
     writer(compiled, meta)?.to_vec(&weights).map_err(|e| StageError::internal(STAGE, e.to_string()))
 }
 

@@ -2,10 +2,10 @@
 
 use crate::dims::DimBindings;
 use crate::error::{ErrorKind, Result, StageError};
-use crate::layouts::{LayoutChoice, assign_layouts, wide_nodes};
+use crate::layouts::{LayoutChoice, assign_layouts, residual_nodes, wide_nodes};
 use crate::lowering::{self, LowerOptions, Steps};
 use crate::memory::Strategy;
-use crate::plan::{self, PlanOptions, Planned};
+use crate::plan::{self, EntrySteps, PlanOptions, Planned};
 use crate::stage::Stage;
 use crate::target::{Precision, TargetSpec, float_elem};
 use crate::weights::WeightPool;
@@ -52,24 +52,58 @@ pub struct StageStat {
     pub note: String,
 }
 
+/// What is compiled into one bundle: graphs that share weights (by key) and states (by name).
+#[derive(Debug, Default)]
+pub struct Module {
+    /// Nodes in the model's file, for the summary.
+    pub model_nodes: usize,
+    /// Name and graph of each entry point; reports are about the first.
+    pub entries: Vec<(String, Graph)>,
+    pub notes: Vec<String>,
+    /// Files that travel in the bundle (tokenizer, chat format), by name.
+    pub assets: Vec<(String, Vec<u8>)>,
+}
+
+/// A graph on its way to an entry point.
+#[derive(Debug)]
+pub struct Entry {
+    pub name: String,
+    pub imported: Graph,
+    /// After canonicalization and fusion, as far as they ran.
+    pub graph: Graph,
+}
+
+/// An entry point lowered for one target.
+#[derive(Debug)]
+pub struct VariantEntry {
+    pub placements: Vec<Option<Placement>>,
+    pub steps: Steps,
+}
+
 /// One variant of the bundle in the making.
 #[derive(Debug)]
 pub struct Variant {
     pub spec: TargetSpec,
-    pub placements: Vec<Option<Placement>>,
-    pub steps: Steps,
+    /// Parallel to [`Compiled::entries`].
+    pub entries: Vec<VariantEntry>,
     pub planned: Option<Planned>,
     pub requirements: Option<Requirements>,
     pub shaders: ShaderSet,
+}
+
+impl Variant {
+    /// Steps of all entry points.
+    pub fn steps(&self) -> impl Iterator<Item = &lowering::LogicalStep> {
+        self.entries.iter().flat_map(|e| &e.steps.steps)
+    }
 }
 
 /// Everything a compilation made, up to its stop point.
 #[derive(Debug)]
 pub struct Compiled {
     pub model_nodes: usize,
-    pub imported: Graph,
-    /// After canonicalization and fusion, as far as they ran.
-    pub graph: Graph,
+    pub entries: Vec<Entry>,
+    pub assets: Vec<(String, Vec<u8>)>,
     pub notes: Vec<String>,
     pub rewrites: FuseReport,
     pub stats: Vec<StageStat>,
@@ -86,22 +120,43 @@ pub fn compile(
     options: &CompileOptions,
     progress: Progress<'_>,
 ) -> Result<Compiled> {
-    check_disabled(&options.disabled)?;
     progress(Stage::Import, "", 0.0);
     let start = Instant::now();
     let imported = import::import(model, &options.bindings)?;
-    let mut out = Compiled {
+    let module = Module {
         model_nodes: imported.model_nodes,
-        graph: imported.graph.clone(),
-        imported: imported.graph,
+        entries: vec![("main".to_owned(), imported.graph)],
         notes: imported.notes,
+        assets: Vec::new(),
+    };
+    compile_module(module, options, start, progress)
+}
+
+/// Compiles graphs that are one model together. `start` is when making them began.
+pub fn compile_module(
+    module: Module,
+    options: &CompileOptions,
+    start: Instant,
+    progress: Progress<'_>,
+) -> Result<Compiled> {
+    check_disabled(&options.disabled)?;
+    let entries = module.entries.into_iter();
+    let mut out = Compiled {
+        model_nodes: module.model_nodes,
+        entries: entries
+            .map(|(name, graph)| Entry { name, imported: graph.clone(), graph })
+            .collect(),
+        assets: module.assets,
+        notes: module.notes,
         rewrites: FuseReport::default(),
         stats: Vec::new(),
         variants: Vec::new(),
         weights: WeightPool::default(),
     };
-    verify(Stage::Import, &out.graph)?;
-    out.stat(Stage::Import, "", start, out.graph.node_count());
+    for entry in &out.entries {
+        verify(Stage::Import, &entry.graph)?;
+    }
+    out.stat(Stage::Import, "", start, out.node_count());
     if options.stop_after <= Stage::Import {
         return Ok(out);
     }
@@ -145,25 +200,30 @@ fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>)
     let failed = |e: drift_ops::fuse::FuseError| StageError::internal("fuse", e.to_string());
     progress(Stage::Canonicalize, "", 0.0);
     let start = Instant::now();
-    let graph = std::mem::take(&mut out.graph);
-    let (graph, report) = drift_ops::fuse::canonicalize(graph, &fuse_options).map_err(failed)?;
-    out.graph = graph;
-    out.add_rewrites(report);
-    out.stat(Stage::Canonicalize, "", start, out.graph.node_count());
+    for i in 0..out.entries.len() {
+        let graph = std::mem::take(&mut out.entries[i].graph);
+        let (graph, report) =
+            drift_ops::fuse::canonicalize(graph, &fuse_options).map_err(failed)?;
+        out.entries[i].graph = graph;
+        out.add_rewrites(report);
+    }
+    out.stat(Stage::Canonicalize, "", start, out.node_count());
     if options.stop_after <= Stage::Canonicalize {
         return Ok(());
     }
     progress(Stage::Fuse, "", 0.0);
     let start = Instant::now();
-    if !fuse_options.disabled.contains("fuse") {
-        let graph = std::mem::take(&mut out.graph);
-        let (graph, report) = drift_ops::fuse::fuse(graph, &fuse_options).map_err(failed)?;
-        out.graph = graph;
-        out.add_rewrites(report);
+    for i in 0..out.entries.len() {
+        if !fuse_options.disabled.contains("fuse") {
+            let graph = std::mem::take(&mut out.entries[i].graph);
+            let (graph, report) = drift_ops::fuse::fuse(graph, &fuse_options).map_err(failed)?;
+            out.entries[i].graph = graph;
+            out.add_rewrites(report);
+        }
+        import::materialize_outputs(&mut out.entries[i].graph);
+        verify(Stage::Fuse, &out.entries[i].graph)?;
     }
-    import::materialize_outputs(&mut out.graph);
-    verify(Stage::Fuse, &out.graph)?;
-    out.stat(Stage::Fuse, "", start, out.graph.node_count());
+    out.stat(Stage::Fuse, "", start, out.node_count());
     Ok(())
 }
 
@@ -183,37 +243,48 @@ fn compile_variant(
     let limits = &spec.caps.limits;
     let choice = LayoutChoice {
         float: float_elem(spec, options.precision),
+        stores_f16: spec.stores_f16(),
         storage: spec.storage,
         slices: spec.slices,
         texture_2d: limits.texture_2d,
         texture_3d: limits.texture_3d,
         texture_layers: limits.texture_layers,
     };
-    let wide = match options.precision {
-        Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&out.graph),
-        _ => BTreeSet::new(),
-    };
-    let mut placements = assign_layouts(&out.graph, &choice, &wide)?;
-    out.stat(Stage::AssignLayouts, &spec.id, start, out.graph.node_count());
+    let mut chosen = Vec::new();
+    for entry in &out.entries {
+        let wide = match options.precision {
+            Precision::F32 => BTreeSet::new(),
+            _ if !entry.graph.states.is_empty() => residual_nodes(&entry.graph),
+            Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&entry.graph),
+            _ => BTreeSet::new(),
+        };
+        chosen.push((assign_layouts(&entry.graph, &choice, &wide)?, wide));
+    }
+    out.stat(Stage::AssignLayouts, &spec.id, start, out.node_count());
     let start = Instant::now();
     let max_object_bytes = limits.storage_range_bytes.min(limits.buffer_bytes);
     let target = Target {
         caps: spec.caps.clone(),
         max_object_bytes,
         weight_elem: choice.float,
-        int8_activations: false,
+        int8_activations: options.precision != Precision::F32 && spec.gains_by_int8(),
         full_invocations: spec.full_invocations,
     };
-    let lower_options = LowerOptions {
-        zero_copy: !disabled("zero-copy-concat") && spec.storage == Storage::Buffer,
-        wide,
-    };
-    let steps = lowering::lower_writable(&out.graph, &target, &mut placements, &lower_options)?;
-    out.stat(Stage::Lower, &spec.id, start, steps.steps.len());
+    let mut entries = Vec::new();
+    for (entry, (mut placements, wide)) in out.entries.iter().zip(chosen) {
+        let lower_options = LowerOptions {
+            zero_copy: !disabled("zero-copy-concat") && spec.storage == Storage::Buffer,
+            wide,
+        };
+        let steps =
+            lowering::lower_writable(&entry.graph, &target, &mut placements, &lower_options)?;
+        entries.push(VariantEntry { placements, steps });
+    }
+    let count = entries.iter().map(|e| e.steps.steps.len()).sum();
+    out.stat(Stage::Lower, &spec.id, start, count);
     let mut variant = Variant {
         spec: spec.clone(),
-        placements,
-        steps,
+        entries,
         planned: None,
         requirements: None,
         shaders: ShaderSet::new(),
@@ -224,14 +295,19 @@ fn compile_variant(
     let start = Instant::now();
     let plan_options =
         PlanOptions { strategy: options.memory, in_place: !disabled("in-place"), max_object_bytes };
-    let mut planned = plan::plan(
-        &out.graph,
-        &variant.steps,
-        &variant.placements,
-        &mut out.weights,
-        &plan_options,
-    )?;
-    out.stat(Stage::PlanMemory, &spec.id, start, variant.steps.steps.len());
+    let lowered: Vec<EntrySteps<'_>> = out
+        .entries
+        .iter()
+        .zip(&variant.entries)
+        .map(|(e, v)| EntrySteps {
+            name: &e.name,
+            graph: &e.graph,
+            steps: &v.steps,
+            placements: &v.placements,
+        })
+        .collect();
+    let mut planned = plan::plan(&lowered, &mut out.weights, &plan_options)?;
+    out.stat(Stage::PlanMemory, &spec.id, start, count);
     if options.stop_after > Stage::PlanMemory {
         let start = Instant::now();
         let (shaders, requirements) = shaders::emit(spec, &mut planned)?;
@@ -247,6 +323,15 @@ impl Compiled {
         let time = start.elapsed();
         let target = target.to_owned();
         self.stats.push(StageStat { stage, target, time, nodes, note: String::new() });
+    }
+
+    /// The graph that reports are about: the first entry point's.
+    pub fn graph(&self) -> &Graph {
+        &self.entries[0].graph
+    }
+
+    fn node_count(&self) -> usize {
+        self.entries.iter().map(|e| e.graph.node_count()).sum()
     }
 
     fn add_rewrites(&mut self, report: FuseReport) {

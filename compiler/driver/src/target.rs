@@ -36,6 +36,11 @@ impl TargetSpec {
             || (self.caps.api != Api::Vulkan && f.contains(Features::F16))
     }
 
+    /// Whether products of int8 with int8 are much faster than those of floats here.
+    pub fn gains_by_int8(&self) -> bool {
+        self.caps.features.contains(Features::DOT4) && self.caps.api != Api::Reference
+    }
+
     /// The interpreter: everything is possible, nothing is fast.
     pub fn reference() -> TargetSpec {
         let caps = Capabilities {

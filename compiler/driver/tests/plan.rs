@@ -50,7 +50,7 @@ fn concat_model() -> Model {
 }
 
 fn dispatches(c: &Compiled) -> usize {
-    c.variants[0].steps.steps.len()
+    c.variants[0].steps().count()
 }
 
 #[test]
@@ -60,7 +60,8 @@ fn parts_of_a_concat_are_written_in_place() {
     let copied = compiled(&model, &options(&["zero-copy-concat"], vulkan()));
     assert_eq!(dispatches(&free), 3, "three convolutions and no copy");
     assert!(dispatches(&copied) > 3);
-    let arena = |c: &Compiled| c.variants[0].planned.as_ref().map(|p| p.summary.planned_bytes);
+    let arena =
+        |c: &Compiled| c.variants[0].planned.as_ref().map(|p| p.main().summary.planned_bytes);
     assert_eq!(arena(&free), Some(12 * 64 * 4));
     assert!(arena(&copied) > arena(&free));
 }

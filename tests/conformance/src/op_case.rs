@@ -13,7 +13,7 @@ use crate::{Array, gpu, worst};
 use drift_bundle::{BundleWriter, Meta};
 use drift_driver::lowering::{self, LowerOptions};
 use drift_driver::memory::Strategy;
-use drift_driver::plan::{self, PlanOptions};
+use drift_driver::plan::{self, EntrySteps, PlanOptions};
 use drift_driver::target::TargetSpec;
 use drift_driver::weights::WeightPool;
 use drift_driver::{ErrorKind, shaders};
@@ -97,7 +97,8 @@ fn build(def: &OpDef, case: &Case, setup: &Setup) -> Result<Built, String> {
             continue;
         };
         let t = rounded(t, setup.float);
-        let value = if i > 0 && setup.constants {
+        let updated = drift_ops::updates(def.name).iter().any(|(o, _)| *o == i);
+        let value = if i > 0 && setup.constants && !updated {
             g.add_const(format!("c{i}"), t.clone())
         } else {
             let x = g.add_input(format!("x{i}"), t.dtype, t.shape.clone());
@@ -213,7 +214,9 @@ fn compile(b: &Built, setup: &Setup) -> Result<Compilation, String> {
         in_place: true,
         max_object_bytes: setup.max_object_bytes,
     };
-    let mut planned = match plan::plan(&b.graph, &steps, &placements, &mut pool, &options) {
+    let (name, graph) = ("main", &b.graph);
+    let entry = EntrySteps { name, graph, steps: &steps, placements: &placements };
+    let mut planned = match plan::plan(&[entry], &mut pool, &options) {
         Ok(planned) => planned,
         Err(e) => return stage(e),
     };
@@ -222,7 +225,7 @@ fn compile(b: &Built, setup: &Setup) -> Result<Compilation, String> {
         Err(e) => return stage(e),
     };
     let mut weights = Vec::new();
-    pool.write(&mut weights).map_err(|e| e.to_string())?;
+    pool.write(&mut weights, &mut |_| ()).map_err(|e| e.to_string())?;
     let mut writer = BundleWriter::new(Meta::new("case", "conformance", "0"));
     writer.add_variant(requirements, planned.plan, set);
     let bytes = writer.to_vec(&weights).map_err(|e| e.to_string())?;

@@ -44,7 +44,7 @@ fn measure(network: &Network) -> Result<Budget, String> {
     let options = network::options(shapes, Precision::F32, targets, Stage::PlanMemory);
     let compiled = network::compile(network, &options).map_err(|e| e.to_string())?;
     let planned = compiled.variants[0].planned.as_ref().ok_or("no plan")?;
-    let memory = &planned.summary;
+    let memory = &planned.main().summary;
     let steps = &planned.plan.entry_points[0].steps;
     let barriers = steps.iter().filter(|s| matches!(s, drift_bundle::plan::Step::Barrier)).count();
     let dispatches =

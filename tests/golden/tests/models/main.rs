@@ -63,7 +63,7 @@ fn dispatches(model: &Model, shapes: &[(&str, &[usize])], budget: &Budget) -> Ve
             .unwrap_or_else(|e| panic!("{id} {precision}: {e}"));
         assert_eq!(compiled.variants.len(), 1, "{id} has one API");
         let planned = ships_what_is_golden(&compiled.variants[0]);
-        let (steps, kernels) = (planned.dispatches.len(), planned.kernels.len());
+        let (steps, kernels) = (planned.main().dispatches.len(), planned.kernels.len());
         println!("{id} {precision}: {steps} dispatches, {kernels} kernels");
         assert!(
             steps <= budget.dispatches && kernels <= budget.kernels,
@@ -71,7 +71,7 @@ fn dispatches(model: &Model, shapes: &[(&str, &[usize])], budget: &Budget) -> Ve
             budget.dispatches,
             budget.kernels
         );
-        out.extend(planned.dispatches.iter().map(|dispatch| {
+        out.extend(planned.main().dispatches.iter().map(|dispatch| {
             let kernel = &planned.kernels[dispatch.pipeline as usize];
             Dispatch {
                 variant: format!("{id} {precision}"),
