@@ -23,6 +23,7 @@ pub mod import;
 pub mod lower;
 pub mod ops;
 pub mod pointwise_eval;
+pub mod quant;
 pub mod recurrent;
 pub mod state;
 pub mod table;

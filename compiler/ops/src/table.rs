@@ -29,6 +29,8 @@ ops! {
     resize grid_sample affine_grid col2im non_max_suppression
     // recurrent
     lstm gru rnn
+    // language models
+    linear embedding last_row
     // quantization
     quantize_linear dequantize_linear dynamic_quantize_linear matmul_nbits
 }

@@ -13,6 +13,7 @@ mod cumsum;
 mod gather;
 mod grid;
 mod grid_sample;
+mod linear;
 mod map;
 mod matmul;
 mod norm;
@@ -61,6 +62,7 @@ fn lowering_of(op: &str) -> Option<LowerFn> {
         "gru" => recurrent::lower,
         "instance_norm" => norm::groups,
         "layer_norm" => norm::trailing,
+        "linear" => linear::lower,
         "log_softmax" => softmax::lower,
         "lrn" => norm::lrn,
         "lstm" => recurrent::lower,

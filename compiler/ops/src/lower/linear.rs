@@ -1,0 +1,113 @@
+//! Products with a weight matrix: the choice of a kernel, and what the kernels share.
+//!
+//! All kernels see x as `[m, k]`, the weights as rows of packed words ([`weights::Weights`]) and
+//! the result as `[m, outputs]`; the same packed weights serve one row and many.
+
+mod plain;
+pub mod weights;
+
+use super::map::Input;
+use super::{KernelArgs, Lowering, Out};
+use crate::Result;
+use crate::ops::linear::{DATA, GAMMA, Spec, X};
+use drift_ir::{View, ViewStep};
+use drift_kernel::{Builder, E};
+use weights::Weights;
+
+/// A `linear` node as its kernels see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear {
+    pub spec: Spec,
+    /// Rows of x, all leading dims together.
+    pub m: usize,
+    pub n: usize,
+    /// Columns of x and of the weights, without padding.
+    pub k: usize,
+}
+
+/// The arguments of a kernel.
+pub struct Args<'a> {
+    /// `[m, k]`.
+    pub x: Input,
+    pub w: Weights,
+    /// `[k]`, with a norm.
+    pub gamma: Option<Input>,
+    /// `[m, outputs]`.
+    pub out: Out<'a>,
+}
+
+impl Linear {
+    pub fn of(l: &Lowering<'_>) -> Result<Linear> {
+        let spec = Spec::of(&l.node.attrs).map_err(|e| l.unsupported(e))?;
+        let x = l.shape(X)?;
+        let m = x[..x.rank() - 1].iter().product();
+        Ok(Linear { spec, m, n: spec.n, k: spec.k })
+    }
+
+    /// Columns of the result: n, or n / 2 when gated.
+    pub fn outputs(&self) -> usize {
+        self.spec.outputs()
+    }
+
+    pub fn flops(&self) -> u64 {
+        2 * (self.m * self.n * self.k) as u64
+    }
+
+    pub fn args<'a>(&self, l: &Lowering<'a>, k: &KernelArgs) -> Result<Args<'a>> {
+        let matrix = |columns: usize| {
+            View::identity().then(ViewStep::Reshape { shape: [self.m, columns].into() })
+        };
+        let x = Input::viewed(l, k, X, matrix(self.k), None)?;
+        let w = Weights::of(l, k, DATA, (self.spec.scheme, self.n, self.k))?;
+        let gamma = match self.spec.norm {
+            Some(_) => Some(Input::of(l, k, GAMMA)?),
+            None => None,
+        };
+        Ok(Args { x, w, gamma, out: l.out(k, &matrix(self.outputs()))? })
+    }
+
+    /// The result of a gated pair of sums.
+    pub fn gated<'b>(&self, b: &'b Builder, gate: E<'b>, up: E<'b>) -> E<'b> {
+        match self.spec.gate {
+            Some(op) => super::steps::apply(b, op, &[gate], drift_ir::DType::F32) * up,
+            None => gate,
+        }
+    }
+}
+
+impl Args<'_> {
+    /// Elements `k` to `k + 3` of row `row` of x, times gamma where there is one; 0 past the end.
+    /// `k` is a multiple of 4 and may lie in the padding.
+    pub fn x4<'b>(&self, b: &'b Builder, row: E<'b>, k: E<'b>) -> E<'b> {
+        let v = self.plain_x4(b, row, k);
+        match &self.gamma {
+            Some(gamma) => v * gamma.lanes(b, &[self.inside(b, k).0], Some(0)),
+            None => v,
+        }
+    }
+
+    /// The same without gamma.
+    pub fn plain_x4<'b>(&self, b: &'b Builder, row: E<'b>, k: E<'b>) -> E<'b> {
+        let (at, inside) = self.inside(b, k);
+        let v = self.x.lanes(b, &[row, at], Some(1));
+        inside.map_or(v, |inside| b.select(inside, v, b.zero4()))
+    }
+
+    /// `k` where there is an element, and whether there is one (`None`: always).
+    fn inside<'b>(&self, b: &'b Builder, k: E<'b>) -> (E<'b>, Option<E<'b>>) {
+        let dim = self.w.k as u32;
+        match b.max_of(k) {
+            Some(most) if most < u64::from(dim) => (k, None),
+            _ => (k.min((dim - 1) / 4 * 4), Some(k.lt(dim))),
+        }
+    }
+}
+
+/// Lowers a `linear` node.
+pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
+    let product = Linear::of(l)?;
+    if product.m == 0 {
+        return Ok(());
+    }
+    plain::lower(l, &product)
+}

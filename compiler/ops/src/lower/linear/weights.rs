@@ -1,0 +1,132 @@
+//! Weights inside a kernel: loads of packed words and what they stand for.
+
+use crate::Result;
+use crate::lower::{KernelArgs, Lowering};
+use crate::quant::Scheme;
+use drift_kernel::{Builder, E, Packing, Scalar, TensorId};
+
+/// The operands *data* and *scales* of a weight matrix `[n, k]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights {
+    pub scheme: Scheme,
+    pub n: usize,
+    /// Columns without padding.
+    pub k: usize,
+    data: TensorId,
+    scales: Option<TensorId>,
+}
+
+/// Low halves of the bytes of a word.
+const LOW: u32 = 0x0f0f_0f0f;
+/// 1.0, whose mantissa takes the bits of a small integer: an exact conversion of one shift, one
+/// logical operation and one fused multiply-add, where integer conversions are slow.
+const ONE: u32 = 0x3f80_0000;
+
+impl Weights {
+    /// Operands `first` (data) and `first + 1` (scales) of the node.
+    pub fn of(
+        l: &Lowering<'_>,
+        k: &KernelArgs,
+        first: usize,
+        (scheme, n, columns): (Scheme, usize, usize),
+    ) -> Result<Weights> {
+        let data = l.operand(k, first)?;
+        let has_scales = scheme.scales_type(n, columns).is_some();
+        let scales = if has_scales { Some(l.operand(k, first + 1)?) } else { None };
+        Ok(Weights { scheme, n, k: columns, data, scales })
+    }
+
+    /// Columns with their padding.
+    pub fn padded_k(&self) -> usize {
+        self.scheme.padded_k(self.k)
+    }
+
+    /// Four words of an integer scheme from `word` (a multiple of 4) of row `n` on: one 16-byte
+    /// load of 16 or 32 weights.
+    pub fn words<'b>(&self, b: &'b Builder, n: E<'b>, word: E<'b>) -> E<'b> {
+        b.load4(self.data, &[n, word], 1)
+    }
+
+    /// The scale of the weights of row `n` around column `k`; `None` for float schemes.
+    pub fn scale<'b>(&self, b: &'b Builder, n: E<'b>, k: E<'b>) -> Option<E<'b>> {
+        let scales = self.scales?;
+        Some(match self.scheme.group() {
+            None => b.load(scales, &[n]),
+            Some(g) => {
+                let group = k / g as u32;
+                let pair = b.load(scales, &[n, group / 2u32]).unpack(Packing::Half2);
+                let odd = (group % 2u32).ne(0u32);
+                b.select(odd, pair.lane(1), pair.lane(0))
+            }
+        })
+    }
+
+    /// The scales of the two groups `2 * pair` and `2 * pair + 1` of row `n`.
+    pub fn scale_pair<'b>(&self, b: &'b Builder, n: E<'b>, pair: E<'b>) -> Option<[E<'b>; 2]> {
+        let pair = b.load(self.scales?, &[n, pair]).unpack(Packing::Half2);
+        Some([pair.lane(0), pair.lane(1)])
+    }
+
+    /// Eight weights of row `n` from column `k` (a multiple of 8, below `padded_k`) on, as two
+    /// quads of f32. Integer schemes give integers, to be multiplied by [`Weights::scale`];
+    /// columns past the end are 0.
+    pub fn eight<'b>(&self, b: &'b Builder, n: E<'b>, k: E<'b>) -> [E<'b>; 2] {
+        match self.scheme {
+            Scheme::F32 | Scheme::F16 => [0u32, 4].map(|i| {
+                let at = k + i;
+                if i == 0 || self.k.is_multiple_of(8) {
+                    return b.load4(self.data, &[n, at], 1);
+                }
+                let last = (self.k as u32 - 1) / 4 * 4;
+                let v = b.load4(self.data, &[n, at.min(last)], 1);
+                b.select(at.lt(self.k as u32), v, b.zero4())
+            }),
+            Scheme::Q8 | Scheme::Q8Groups(_) => {
+                let word = k / 4u32;
+                [0u32, 1].map(|i| signed_bytes(b, b.load(self.data, &[n, word + i])))
+            }
+            Scheme::Q4 | Scheme::Q4Groups(_) => {
+                let word = b.load(self.data, &[n, k / 8u32]);
+                nibbles(b, word)
+            }
+        }
+    }
+}
+
+/// The four signed bytes of a word as f32.
+pub fn signed_bytes<'b>(b: &'b Builder, word: E<'b>) -> E<'b> {
+    let biased = word.xor(0x8080_8080u32);
+    let parts: Vec<E<'b>> = [15i32, 7, -1, -9]
+        .into_iter()
+        .zip([0xffu32, 0xff00, 0x00ff_0000, 0xff00_0000])
+        .map(|(shift, byte)| {
+            // 1 + (q + 128) / 256
+            let byte = biased.and(byte);
+            let moved =
+                if shift > 0 { byte.shl(shift as u32) } else { byte.shr(shift.unsigned_abs()) };
+            moved.or(ONE).bitcast(Scalar::F32)
+        })
+        .collect();
+    b.compose(&parts).fma(256.0f32, -384.0f32)
+}
+
+/// The eight 4-bit integers of a word as f32, in the order of k.
+pub fn nibbles<'b>(b: &'b Builder, word: E<'b>) -> [E<'b>; 2] {
+    [0u32, 4].map(|half| {
+        let parts: Vec<E<'b>> = (0..4u32)
+            .map(|i| {
+                // 1 + (q + 8) / 16: the nibble moves to bits 19 to 22
+                let from = 8 * i + half;
+                let nibble = word.and(15u32 << from);
+                let moved = if from <= 19 { nibble.shl(19 - from) } else { nibble.shr(from - 19) };
+                moved.or(ONE).bitcast(Scalar::F32)
+            })
+            .collect();
+        b.compose(&parts).fma(16.0f32, -24.0f32)
+    })
+}
+
+/// The 4-bit integers of a word, each plus 8, as two words of bytes: weights 0 to 3 and 4 to 7.
+pub fn nibble_bytes(word: E<'_>) -> [E<'_>; 2] {
+    [word.and(LOW), word.shr(4u32).and(LOW)]
+}
