@@ -6,24 +6,18 @@ use crate::progress::Bar;
 use crate::summary;
 use drift_driver::dims::DimBindings;
 use drift_driver::pipeline::{self, Compiled};
-use drift_driver::{Stage, package, target};
+use drift_driver::{Stage, package, quantize, target};
 use std::io::Write;
 use std::path::Path;
 
 /// Turns the options of the command line into the driver's.
 pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::CompileOptions> {
-    if let Some(scheme) = &o.quantize {
-        return Err(CliError::new(
-            Status::Unsupported,
-            format!("--quantize {scheme}: quantized weights are not part of this version"),
-        )
-        .help("--precision mixed halves the weights"));
-    }
     Ok(drift_driver::CompileOptions {
         bindings: bindings(&o.dims, &o.shapes)?,
         precision: o.precision.parse().map_err(CliError::bad)?,
         disabled: o.disabled.clone(),
         bisect_limit: o.bisect,
+        quantize: if o.model.is_dir() { None } else { quantize::graph_scheme(o.quantize.as_deref())? },
         memory: o.memory.parse().map_err(|e| CliError::bad(format!("--memory: {e}")))?,
         targets: target::resolve(&o.targets)?,
         stop_after,

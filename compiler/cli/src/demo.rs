@@ -69,6 +69,7 @@ pub fn run(args: &DemoArgs) -> Result {
         precision: target::Precision::F32,
         disabled: Vec::new(),
         bisect_limit: None,
+        quantize: None,
         memory: drift_driver::memory::Strategy::Best,
         targets: target::resolve(&[])?,
         stop_after: Stage::Package,

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod package;
 pub mod pipeline;
 pub mod plan;
+pub mod quantize;
 pub mod report;
 pub mod shaders;
 pub mod stage;

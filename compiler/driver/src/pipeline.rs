@@ -15,6 +15,7 @@ use drift_bundle::caps::{Api, Requirements};
 use drift_ir::Graph;
 use drift_kernel::tensor::Storage;
 use drift_ops::fuse::{FuseOptions, FuseReport};
+use drift_ops::quant::Scheme;
 use drift_ops::lower::{Placement, Target};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ use std::time::{Duration, Instant};
 pub struct CompileOptions {
     pub bindings: DimBindings,
     pub precision: Precision,
+    /// Weights of products with constant matrices in imported graphs (builders of language models
+    /// have made their choice when they come here).
+    pub quantize: Option<Scheme>,
     /// Rewrite rules and passes left out, by name.
     pub disabled: Vec<String>,
     /// Apply only so many rewrites (to find a wrong one).
@@ -213,6 +217,11 @@ fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>)
     }
     progress(Stage::Fuse, "", 0.0);
     let start = Instant::now();
+    if let Some(scheme) = options.quantize {
+        let graphs = out.entries.iter_mut().map(|e| &mut e.graph);
+        let count: usize = graphs.map(|g| crate::quantize::quantize(g, scheme)).sum();
+        out.notes.push(format!("{count} weight matrices in {scheme}"));
+    }
     for i in 0..out.entries.len() {
         if !fuse_options.disabled.contains("fuse") {
             let graph = std::mem::take(&mut out.entries[i].graph);

@@ -13,6 +13,7 @@ fn options(disabled: &[&str], targets: Vec<TargetSpec>) -> CompileOptions {
         precision: Precision::F32,
         disabled: disabled.iter().map(|d| (*d).to_owned()).collect(),
         bisect_limit: None,
+        quantize: None,
         memory: Strategy::Best,
         targets,
         stop_after: Stage::Package,

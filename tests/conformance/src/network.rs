@@ -43,6 +43,7 @@ pub fn options(
         precision,
         disabled: Vec::new(),
         bisect_limit: None,
+        quantize: None,
         memory: Strategy::default(),
         targets,
         stop_after,

@@ -51,6 +51,7 @@ fn dispatches(model: &Model, shapes: &[(&str, &[usize])], budget: &Budget) -> Ve
         precision: Precision::F32,
         disabled: Vec::new(),
         bisect_limit: None,
+        quantize: None,
         memory: Strategy::default(),
         targets: Vec::new(),
         stop_after: Stage::Emit,
