@@ -266,7 +266,8 @@ impl<'a> Planner<'a> {
         Ok(p::Io { name, elem: elem_of(dtype), device_elem: elem, shape, object, offset: 0 })
     }
 
-    /// A state before or after the run: the same memory in every entry point.
+    /// A state before or after the run: the same memory in every entry point. An entry point may
+    /// see fewer of its rows (leading dim): the first ones.
     fn state(&mut self, name: String, v: ValueId) -> Result<()> {
         let value = self.graph.value(v);
         let wrong =
@@ -276,8 +277,20 @@ impl<'a> Planner<'a> {
         };
         let shape: Vec<u64> = value.shape.iter().map(|&d| d as u64).collect();
         let elems = (elem_of(value.dtype), device_elem(arg.elem));
-        let object = match self.plan.states.iter().find(|s| s.name == name) {
-            Some(s) if (s.elem, s.device_elem) == elems && s.shape == shape => s.object,
+        let known = self.plan.states.iter_mut().find(|s| s.name == name);
+        let object = match known {
+            Some(s)
+                if (s.elem, s.device_elem) == elems
+                    && s.shape.len() == shape.len()
+                    && s.shape.iter().skip(1).eq(shape.iter().skip(1)) =>
+            {
+                if s.shape < shape {
+                    s.shape = shape;
+                    self.plan.objects[s.object as usize].kind =
+                        p::ObjectKind::Buffer { bytes: arg_bytes(&arg) };
+                }
+                s.object
+            }
             Some(s) => {
                 return wrong(format!(
                     "is {:?}{:?} in one entry point and {:?}{:?} in another",
