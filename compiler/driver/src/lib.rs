@@ -9,6 +9,7 @@ pub mod import;
 pub mod layouts;
 pub mod lowering;
 pub mod memory;
+pub mod models;
 pub mod package;
 pub mod pipeline;
 pub mod plan;
