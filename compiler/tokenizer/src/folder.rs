@@ -1,0 +1,227 @@
+//! The tokenizer of a model folder, whatever its files are, and what else of the folder is needed to
+//! turn a prompt into text.
+
+use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
+use crate::{pairs, sentencepiece, tiktoken};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// What `tokenizer_config.json` and `special_tokens_map.json` say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub bos: Option<String>,
+    pub eos: Option<String>,
+    pub add_bos: Option<bool>,
+    pub add_eos: Option<bool>,
+    /// Jinja.
+    pub chat_template: Option<String>,
+}
+
+/// Longest file that is read: vocabularies of a million tokens have 40 MB.
+const MAX_BYTES: u64 = 1 << 28;
+
+/// A file of the folder; `None` where there is none.
+fn file(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = folder.join(name);
+    let at = |e: std::io::Error| Error::File(format!("{}: {e}", path.display()));
+    match std::fs::metadata(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(at(e)),
+        Ok(m) if m.len() > MAX_BYTES => {
+            let what = format!("{}: {} bytes are too many", path.display(), m.len());
+            return Err(Error::File(what));
+        }
+        Ok(_) => {}
+    }
+    std::fs::read(&path).map(Some).map_err(at)
+}
+
+fn json_file(folder: &Path, name: &str) -> Result<Value> {
+    match file(folder, name)? {
+        None => Ok(Value::Null),
+        Some(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|e| Error::invalid(folder.join(name).display(), e)),
+    }
+}
+
+/// A token as text: `"<s>"` or `{"content": "<s>", …}`.
+fn token(v: &Value) -> Option<String> {
+    v.as_str().or_else(|| v.get("content")?.as_str()).map(str::to_owned)
+}
+
+impl Settings {
+    pub fn read(folder: &Path) -> Result<Settings> {
+        let config = json_file(folder, "tokenizer_config.json")?;
+        let map = json_file(folder, "special_tokens_map.json")?;
+        let named = |key: &str| token(&config[key]).or_else(|| token(&map[key]));
+        let template = match file(folder, "chat_template.jinja")? {
+            Some(bytes) => Some(String::from_utf8(bytes).map_err(|_| {
+                Error::invalid(folder.join("chat_template.jinja").display(), "no UTF-8")
+            })?),
+            None => template(&config["chat_template"]),
+        };
+        Ok(Settings {
+            bos: named("bos_token"),
+            eos: named("eos_token"),
+            add_bos: config["add_bos_token"].as_bool(),
+            add_eos: config["add_eos_token"].as_bool(),
+            chat_template: template,
+        })
+    }
+}
+
+/// The template, or of several named ones the default.
+fn template(v: &Value) -> Option<String> {
+    let named = |t: &&Value| t["name"] == "default";
+    let list = v.as_array().and_then(|l| l.iter().find(named).or(l.first()));
+    v.as_str().or_else(|| list?["template"].as_str()).map(str::to_owned)
+}
+
+/// The tokenizer of a folder; `None` if it has none.
+///
+/// In this order: `tokenizer.json`, `tokenizer.model` (SentencePiece or tiktoken, told apart by their
+/// first bytes), `vocab.json` with `merges.txt`.
+pub fn read(folder: &Path, settings: &Settings) -> Result<Option<Tokenizer>> {
+    let at = folder.display();
+    if let Some(json) = file(folder, "tokenizer.json")? {
+        return Tokenizer::from_json(json).map(Some).map_err(|e| e.in_file(at));
+    }
+    if let Some(bytes) = file(folder, "tokenizer.model")? {
+        let convert = match sentencepiece::looks_like(&bytes) {
+            true => sentencepiece::to_json,
+            false => tiktoken::to_json,
+        };
+        let json = convert(&bytes, settings).map_err(|e| e.in_file(&at))?;
+        return Tokenizer::from_json(json).map(Some).map_err(|e| e.in_file(at));
+    }
+    if let (Some(vocab), Some(merges)) = (file(folder, "vocab.json")?, file(folder, "merges.txt")?)
+    {
+        let merges = String::from_utf8_lossy(&merges);
+        let json = pairs::to_json(&vocab, &merges, settings).map_err(|e| e.in_file(&at))?;
+        return Tokenizer::from_json(json).map(Some).map_err(|e| e.in_file(at));
+    }
+    Ok(None)
+}
+
+/// Post-processor that puts a token in front and one behind.
+pub(crate) fn around(bos: Option<(&str, u32)>, eos: Option<(&str, u32)>) -> Value {
+    let special = |t: &(&str, u32)| json!({ "SpecialToken": { "id": t.0, "type_id": 0 } });
+    let text = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    let single: Vec<Value> =
+        bos.iter().map(special).chain([text]).chain(eos.iter().map(special)).collect();
+    let tokens: serde_json::Map<String, Value> = bos
+        .iter()
+        .chain(&eos)
+        .map(|(t, id)| ((*t).to_owned(), json!({ "id": t, "ids": [id], "tokens": [t] })))
+        .collect();
+    if tokens.is_empty() {
+        return Value::Null;
+    }
+    json!({
+        "type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": tokens,
+    })
+}
+
+/// Name of the asset with the tokenizer.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// Name of the asset with the chat format: see [`crate::chat::Chat::from_json`].
+pub const CHAT: &str = "chat.json";
+/// Name of the asset with ids and defaults of generation: see [`Generation`].
+pub const GENERATION: &str = "generation.json";
+
+/// All that a bundle carries of a folder beside the weights, as (asset name, bytes).
+///
+/// A folder without tokenizer gives the generation settings only: such a model can be run on ids.
+pub fn assets(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let settings = Settings::read(folder)?;
+    let tokenizer = read(folder, &settings)?;
+    let generation = Generation::read(folder, tokenizer.as_ref(), &settings)?;
+    let mut out = vec![(GENERATION, generation.to_json())];
+    if let Some(t) = &tokenizer {
+        out.push((TOKENIZER, t.to_json().to_vec()));
+        if let Some(template) = &settings.chat_template {
+            let chat = json!({
+                "template": template,
+                "bos_token": settings.bos.as_deref().unwrap_or(""),
+                "eos_token": settings.eos.as_deref().unwrap_or(""),
+            });
+            out.push((CHAT, chat.to_string().into_bytes()));
+        }
+    }
+    Ok(out)
+}
+
+/// What `generation_config.json` says, with what `config.json` and the tokenizer say where it is
+/// silent.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Generation {
+    /// Ids that end the text.
+    pub eos: Vec<u32>,
+    pub bos: Option<u32>,
+    /// Whether the model's authors sample by default; the rest is how.
+    pub do_sample: bool,
+    pub temperature: Option<f32>,
+    pub top_k: Option<u32>,
+    pub top_p: Option<f32>,
+    pub min_p: Option<f32>,
+    pub repetition_penalty: Option<f32>,
+}
+
+impl Generation {
+    fn read(
+        folder: &Path,
+        tokenizer: Option<&Tokenizer>,
+        settings: &Settings,
+    ) -> Result<Generation> {
+        let own = json_file(folder, "generation_config.json")?;
+        let model = json_file(folder, "config.json")?;
+        // models with a vision part have the language model's settings one level down
+        let inner = &model["text_config"];
+        let named = |name: &Option<String>| tokenizer?.id(name.as_deref()?);
+        let ids = |key: &str| -> Result<Vec<u32>> {
+            for (file, v) in [
+                ("generation_config.json", &own[key]),
+                ("config.json", &model[key]),
+                ("config.json", &inner[key]),
+            ] {
+                let list = v.as_array().map_or(std::slice::from_ref(v), Vec::as_slice);
+                let list: Vec<&Value> = list.iter().filter(|v| !v.is_null()).collect();
+                if !list.is_empty() {
+                    let id = |v: &&Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
+                    return list.iter().map(id).collect::<Option<_>>().ok_or_else(|| {
+                        Error::invalid(
+                            folder.join(file).display(),
+                            format!("{key}: expected token ids"),
+                        )
+                    });
+                }
+            }
+            Ok(Vec::new())
+        };
+        let mut eos = ids("eos_token_id")?;
+        if eos.is_empty() {
+            eos.extend(named(&settings.eos));
+        }
+        let number = |key: &str| own[key].as_f64().map(|v| v as f32);
+        Ok(Generation {
+            eos,
+            bos: ids("bos_token_id")?.first().copied().or_else(|| named(&settings.bos)),
+            do_sample: own["do_sample"].as_bool().unwrap_or(false),
+            temperature: number("temperature"),
+            top_k: own["top_k"].as_u64().and_then(|k| u32::try_from(k).ok()),
+            top_p: number("top_p"),
+            min_p: number("min_p"),
+            repetition_penalty: number("repetition_penalty"),
+        })
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub fn from_json(bytes: &[u8]) -> Result<Generation> {
+        serde_json::from_slice(bytes).map_err(|e| Error::invalid(GENERATION, e))
+    }
+}

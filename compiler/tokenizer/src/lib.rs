@@ -1,0 +1,36 @@
+//! Tokenizers of language models: text to token ids and back.
+//!
+//! Every kind of tokenizer file becomes one [`Tokenizer`], and every tokenizer has one form in which
+//! it is kept ([`Tokenizer::to_json`]): the `tokenizer.json` of Hugging Face, readable by others.
+//!
+//! | file | reader |
+//! |---|---|
+//! | `tokenizer.json` (model BPE) | [`Tokenizer::from_json`] |
+//! | `tokenizer.model`, SentencePiece (model BPE) | [`sentencepiece`] |
+//! | `tokenizer.model`, base64 ranks of tiktoken | [`tiktoken`] |
+//! | `vocab.json` and `merges.txt` (GPT-2, CLIP) | [`pairs`] |
+//!
+//! [`folder::read`] chooses among them. [`stream::Stream`] turns tokens into text one by one, and
+//! [`chat`] renders the chat template of a model.
+#![forbid(unsafe_code)]
+
+mod added;
+mod bpe;
+mod bytes;
+pub mod chat;
+mod decode;
+mod error;
+pub mod folder;
+mod json;
+mod normalize;
+pub mod pairs;
+mod post;
+pub mod sentencepiece;
+mod split;
+pub mod stream;
+pub mod tiktoken;
+mod tokenizer;
+
+pub use error::{Error, Result};
+pub use stream::Stream;
+pub use tokenizer::Tokenizer;
