@@ -51,6 +51,23 @@ fn matrix_shapes(sides: &[u32]) -> Vec<MatrixShape> {
     out
 }
 
+/// Products of int8 with int32 sums, which SPIR-V alone has.
+fn integer_shapes() -> Vec<MatrixShape> {
+    let mut out = Vec::new();
+    for m in [8, 16] {
+        for n in [8, 16] {
+            out.extend([16, 32].map(|k| MatrixShape {
+                m,
+                n,
+                k,
+                ab: MatrixElem::S8,
+                acc: MatrixElem::S32,
+            }));
+        }
+    }
+    out
+}
+
 /// The limits of a dialect.
 pub fn dialect_caps(dialect: Dialect) -> DialectCaps {
     match dialect {
@@ -59,8 +76,9 @@ pub fn dialect_caps(dialect: Dialect) -> DialectCaps {
             has_writer: true,
             features: COMMON
                 .union(Features::VULKAN_MEMORY_MODEL)
-                .union(Features::SUBGROUP_SIZE_CONTROL),
-            matrix_shapes: matrix_shapes(&[8, 16]),
+                .union(Features::SUBGROUP_SIZE_CONTROL)
+                .union(Features::INT8),
+            matrix_shapes: [matrix_shapes(&[8, 16]), integer_shapes()].concat(),
             bindings: u32::MAX,
         },
         // simdgroup_matrix is 8x8 only; 31 buffer slots (Metal Feature Set Tables).

@@ -19,6 +19,7 @@ mod error;
 mod naga;
 mod needs;
 mod spirv;
+mod stand_in;
 
 pub use dialect::{DialectCaps, Missing, dialect_caps, fits};
 pub use drift_bundle::caps::Dialect;
@@ -98,9 +99,10 @@ pub fn emit(
     match dialect {
         Dialect::SpirV => {
             let words = naga::spirv_words(kernel, options)?;
-            let words = spirv::correct(&words, &spirv::Facts::of(kernel)).map_err(|reason| {
-                EmitError::Rejected { kernel: kernel.name.clone(), dialect, reason }
-            })?;
+            let rejected =
+                |reason| EmitError::Rejected { kernel: kernel.name.clone(), dialect, reason };
+            let facts = spirv::Facts::of(kernel).map_err(rejected)?;
+            let words = spirv::correct(&words, &facts).map_err(rejected)?;
             Ok(EmittedShader {
                 bytes: words.iter().flat_map(|word| word.to_le_bytes()).collect(),
                 dialect,

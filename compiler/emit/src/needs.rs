@@ -2,7 +2,9 @@
 
 use crate::DialectOptions;
 use drift_bundle::caps::{Dialect, Features, ImageKind, Limits, MatrixElem, MatrixShape};
-use drift_kernel::{BindingType, Block, Builtin, Expr, ExprId, Kernel, Matrix, Scalar, Stmt, Type};
+use drift_kernel::{
+    BindingType, Block, Builtin, Component, Expr, ExprId, Kernel, Matrix, Scalar, Stmt, Type,
+};
 
 /// The requirements of one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,9 @@ impl Needs {
             Dialect::SpirV => {
                 if out.features.contains(Features::COOPERATIVE_MATRIX) {
                     out.features = out.features.union(Features::VULKAN_MEMORY_MODEL);
+                }
+                if out.matrix_shapes.iter().any(|s| s.ab == MatrixElem::S8) {
+                    out.features = out.features.union(Features::INT8);
                 }
                 if !options.native_dot4 {
                     out.features = out.features.difference(Features::DOT4);
@@ -140,24 +145,15 @@ fn shape(kernel: &Kernel, a: ExprId, b: ExprId, c: ExprId) -> Option<MatrixShape
         m: a.rows,
         n: b.cols,
         k: a.cols,
-        ab: matrix_elem(a.scalar)?,
-        acc: matrix_elem(c.scalar)?,
+        ab: a.component.matrix_elem(),
+        acc: c.component.matrix_elem(),
     })
-}
-
-fn matrix_elem(s: Scalar) -> Option<MatrixElem> {
-    match s {
-        Scalar::F16 => Some(MatrixElem::F16),
-        Scalar::F32 => Some(MatrixElem::F32),
-        Scalar::I32 => Some(MatrixElem::S32),
-        Scalar::U32 | Scalar::Bool => None,
-    }
 }
 
 fn is_f16(ty: Type) -> bool {
     match ty {
         Type::Vector(v) => v.scalar == Scalar::F16,
-        Type::Matrix(m) => m.scalar == Scalar::F16,
+        Type::Matrix(m) => m.component == Component::F16,
     }
 }
 

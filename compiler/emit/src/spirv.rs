@@ -7,11 +7,15 @@
 //! - explicit layouts: an `ArrayStride` on an array outside of a buffer is invalid in Vulkan
 //!   (VUID-StandaloneSpirv-None-10684);
 //! - loops: `Unroll` and `DontUnroll`;
+//! - matrices of integers and in packed words, which have stand-ins (`matrices`);
 //! - memory: under the Vulkan memory model, which cooperative matrices bring along, accesses to
 //!   workgroup memory are private to an invocation unless they say otherwise, and a barrier makes
 //!   nothing available or visible by itself.
 
+mod matrices;
+
 use crate::needs::computes_f16;
+use crate::stand_in::{StandIn, stand_ins};
 use drift_kernel::{BindingType, Block, Kernel, Scalar, Stmt, Unroll};
 use std::collections::{HashMap, HashSet};
 
@@ -21,16 +25,18 @@ pub struct Facts {
     computes_f16: bool,
     /// Hints of the loops, in the order in which they open.
     unroll: Vec<Unroll>,
+    stand_ins: Vec<StandIn>,
 }
 
 impl Facts {
-    pub fn of(kernel: &Kernel) -> Facts {
+    pub fn of(kernel: &Kernel) -> Result<Facts, String> {
         let mut unroll = Vec::new();
         hints(&kernel.body, &mut unroll);
         let stores_f16 = kernel.bindings.iter().any(
             |b| matches!(b.ty, BindingType::Buffer { elem, .. } if elem.scalar == Scalar::F16),
         );
-        Facts { stores_f16, computes_f16: computes_f16(kernel), unroll }
+        let stand_ins = stand_ins(kernel)?;
+        Ok(Facts { stores_f16, computes_f16: computes_f16(kernel), unroll, stand_ins })
     }
 }
 
@@ -55,7 +61,11 @@ fn hints(block: &Block, out: &mut Vec<Unroll>) {
 // Numbers of the SPIR-V specification, version 1.6, sections 3.2 to 3.52.
 mod op {
     pub const EXTENSION: u32 = 10;
+    pub const EXT_INST: u32 = 12;
     pub const CAPABILITY: u32 = 17;
+    pub const TYPE_INT: u32 = 21;
+    pub const TYPE_FLOAT: u32 = 22;
+    pub const TYPE_VECTOR: u32 = 23;
     pub const TYPE_STRUCT: u32 = 30;
     pub const TYPE_ARRAY: u32 = 28;
     pub const CONSTANT: u32 = 43;
@@ -66,10 +76,14 @@ mod op {
     pub const STORE: u32 = 62;
     pub const ACCESS_CHAIN: u32 = 65;
     pub const DECORATE: u32 = 71;
+    pub const F_CONVERT: u32 = 115;
+    pub const BITCAST: u32 = 124;
     pub const CONTROL_BARRIER: u32 = 224;
     pub const LOOP_MERGE: u32 = 246;
+    pub const TYPE_COOPERATIVE_MATRIX: u32 = 4456;
     pub const COOPERATIVE_MATRIX_LOAD: u32 = 4457;
     pub const COOPERATIVE_MATRIX_STORE: u32 = 4458;
+    pub const COOPERATIVE_MATRIX_MUL_ADD: u32 = 4459;
 }
 const CAPABILITY_FLOAT16: u32 = 9;
 const CAPABILITY_STORAGE_16BIT: u32 = 4433;
@@ -161,7 +175,12 @@ pub fn correct(words: &[u32], facts: &Facts) -> Result<Vec<u32>, String> {
     // old semantics -> new, both ids of constants
     let mut semantics: HashMap<u32, u32> = HashMap::new();
     let mut functions_begun = false;
+    let mut matrices = matrices::Matrices::new(&facts.stand_ins, facts.computes_f16, &all);
+    matrices.capabilities(&all, &mut out);
     for i in all.iter().copied() {
+        if matrices.rewrite(i, &mut out) {
+            continue;
+        }
         match (opcode(i), &i[1..]) {
             (op::CAPABILITY, [CAPABILITY_UNIFORM_16BIT]) => {}
             (op::CAPABILITY, [CAPABILITY_STORAGE_16BIT]) if !facts.stores_f16 => {}

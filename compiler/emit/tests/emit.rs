@@ -411,6 +411,14 @@ fn subgroups() {
     }
 }
 
+/// The component that lies in memory as it is.
+fn component(s: Scalar) -> Component {
+    match s {
+        Scalar::F16 => Component::F16,
+        _ => Component::F32,
+    }
+}
+
 fn matmul(side: u32, ab: Scalar, acc: Scalar) -> Kernel {
     let elems = u64::from(side * side);
     let bindings = vec![
@@ -419,9 +427,9 @@ fn matmul(side: u32, ab: Scalar, acc: Scalar) -> Kernel {
         buffer("c", acc, 1, elems, Access::Write),
     ];
     let mut k = kernel("matmul", bindings, |b| {
-        let m = |role, scalar| Matrix { role, scalar, rows: side, cols: side };
-        let (a_ty, b_ty) = (m(MatrixRole::A, ab), m(MatrixRole::B, ab));
-        let c_ty = m(MatrixRole::C, acc);
+        let m = |role, component| Matrix { role, component, rows: side, cols: side };
+        let (a_ty, b_ty) = (m(MatrixRole::A, component(ab)), m(MatrixRole::B, component(ab)));
+        let c_ty = m(MatrixRole::C, component(acc));
         let tile = b.shared("tile", ab, 1, side * side);
         let out = b.shared("out", acc, 1, side * side);
         let sums = b.array("sums", Type::Matrix(c_ty), 2);
@@ -485,15 +493,15 @@ fn matrices_in_arrays_of_vectors() {
         buffer("c", Scalar::F32, 4, 64, Access::Write),
     ];
     let k = kernel("vectors", bindings, |b| {
-        let m = |role, scalar| Matrix { role, scalar, rows: 16, cols: 16 };
+        let m = |role, component| Matrix { role, component, rows: 16, cols: 16 };
         let tile = b.shared("tile", Scalar::F16, 4, 256 * 2 / 4);
         let i = b.local_index();
         tile.store(i, load(b, 0, i, Type::vec(Scalar::F16, 4)));
         b.barrier();
         let at = b.subgroup_id() * 256u32;
-        let x = tile.load_matrix(m(MatrixRole::A, Scalar::F16), at, 16u32, true);
-        let w = tile.load_matrix(m(MatrixRole::B, Scalar::F16), 0u32, 16u32, true);
-        let c = b.matrix_mul_add(x, w, b.matrix_zero(m(MatrixRole::C, Scalar::F32)));
+        let x = tile.load_matrix(m(MatrixRole::A, Component::F16), at, 16u32, true);
+        let w = tile.load_matrix(m(MatrixRole::B, Component::F16), 0u32, 16u32, true);
+        let c = b.matrix_mul_add(x, w, b.matrix_zero(m(MatrixRole::C, Component::F32)));
         b.stmt(Stmt::StoreMatrix {
             value: c.id,
             to: MatrixPlace::Buffer(BindingId(1)),

@@ -70,13 +70,45 @@ pub enum MatrixRole {
     C,
 }
 
+/// What the elements of a cooperative matrix are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Component {
+    F32,
+    F16,
+    /// Signed; lies in memory as four to a u32, the first in the low byte. Sums are [`Self::I32`].
+    I8,
+    I32,
+}
+
+impl Component {
+    pub const fn bytes(self) -> u32 {
+        match self {
+            Component::F32 | Component::I32 => 4,
+            Component::F16 => 2,
+            Component::I8 => 1,
+        }
+    }
+    /// Elements in one scalar of an array of `scalar`, in which a matrix of these may lie: 1, or
+    /// more where u32 words hold them packed. `None`: not there.
+    pub fn in_one(self, scalar: Scalar) -> Option<u32> {
+        match (self, scalar) {
+            (Component::F32, Scalar::F32)
+            | (Component::F16, Scalar::F16)
+            | (Component::I32, Scalar::I32) => Some(1),
+            (Component::F16 | Component::I8, Scalar::U32) => Some(4 / self.bytes()),
+            _ => None,
+        }
+    }
+}
+
 /// A cooperative matrix spread over a subgroup; opaque, so its elements are only reachable through
 /// workgroup memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Matrix {
     pub role: MatrixRole,
-    pub scalar: Scalar,
+    pub component: Component,
     pub rows: u32,
     pub cols: u32,
 }
@@ -306,7 +338,8 @@ pub enum Expr {
     /// Zero-filled matrix.
     MatrixZero(Matrix),
     /// Loads a matrix from memory; `index` is the first element, `stride` the elements between
-    /// rows (row-major) or columns (column-major).
+    /// rows (row-major) or columns (column-major). Both count scalars of the array, which hold
+    /// several elements of the matrix where they are words (see [`Component::in_one`]).
     MatrixLoad {
         matrix: Matrix,
         from: MatrixPlace,
@@ -347,169 +380,9 @@ impl Expr {
                 | Expr::MatrixMulAdd { .. }
         )
     }
-
-    /// Calls `f` on every operand.
-    pub fn operands(&self, mut f: impl FnMut(ExprId)) {
-        match self {
-            Expr::Lit(_) | Expr::Builtin(_) | Expr::LoopIndex(_) | Expr::MatrixZero(_) => {}
-            Expr::Unary(_, a)
-            | Expr::Cast(_, a)
-            | Expr::Bitcast(_, a)
-            | Expr::Splat(_, a)
-            | Expr::Extract(a, _)
-            | Expr::Unpack(_, a)
-            | Expr::Pack(_, a)
-            | Expr::Subgroup(_, a) => f(*a),
-            Expr::Binary(_, a, b)
-            | Expr::ExtractDynamic(a, b)
-            | Expr::Dot(a, b)
-            | Expr::SubgroupShuffleXor(a, b)
-            | Expr::SubgroupBroadcast(a, b) => {
-                f(*a);
-                f(*b);
-            }
-            Expr::Fma(a, b, c)
-            | Expr::Select { cond: a, yes: b, no: c }
-            | Expr::MatrixMulAdd { a, b, c }
-            | Expr::Dot4 { a, b, acc: c, .. } => {
-                f(*a);
-                f(*b);
-                f(*c);
-            }
-            Expr::Compose(v) | Expr::Image { coords: v, .. } | Expr::Tensor { coords: v, .. } => {
-                v.iter().copied().for_each(f);
-            }
-            Expr::Var { index, .. } => {
-                if let Some(i) = index {
-                    f(*i);
-                }
-            }
-            Expr::Shared { index, .. } | Expr::Buffer { index, .. } => f(*index),
-            Expr::MatrixLoad { index, stride, .. } => {
-                f(*index);
-                f(*stride);
-            }
-        }
-    }
-}
-
-impl Expr {
-    /// The same expression on other operands.
-    #[must_use]
-    pub fn map_operands(mut self, mut f: impl FnMut(ExprId) -> ExprId) -> Expr {
-        self.operands_mut(|o| *o = f(*o));
-        self
-    }
-
-    fn operands_mut(&mut self, mut f: impl FnMut(&mut ExprId)) {
-        match self {
-            Expr::Lit(_) | Expr::Builtin(_) | Expr::LoopIndex(_) | Expr::MatrixZero(_) => {}
-            Expr::Unary(_, a)
-            | Expr::Cast(_, a)
-            | Expr::Bitcast(_, a)
-            | Expr::Splat(_, a)
-            | Expr::Extract(a, _)
-            | Expr::Unpack(_, a)
-            | Expr::Pack(_, a)
-            | Expr::Subgroup(_, a) => f(a),
-            Expr::Binary(_, a, b)
-            | Expr::ExtractDynamic(a, b)
-            | Expr::Dot(a, b)
-            | Expr::SubgroupShuffleXor(a, b)
-            | Expr::SubgroupBroadcast(a, b) => {
-                f(a);
-                f(b);
-            }
-            Expr::Fma(a, b, c)
-            | Expr::Select { cond: a, yes: b, no: c }
-            | Expr::MatrixMulAdd { a, b, c }
-            | Expr::Dot4 { a, b, acc: c, .. } => {
-                f(a);
-                f(b);
-                f(c);
-            }
-            Expr::Compose(v) | Expr::Image { coords: v, .. } | Expr::Tensor { coords: v, .. } => {
-                v.iter_mut().for_each(f);
-            }
-            Expr::Var { index, .. } => {
-                if let Some(i) = index {
-                    f(i);
-                }
-            }
-            Expr::Shared { index, .. } | Expr::Buffer { index, .. } => f(index),
-            Expr::MatrixLoad { index, stride, .. } => {
-                f(index);
-                f(stride);
-            }
-        }
-    }
 }
 
 pub type Block = Vec<Stmt>;
-
-impl Stmt {
-    /// Calls `f` on every operand, those of nested blocks not included.
-    pub fn operands(&self, mut f: impl FnMut(ExprId)) {
-        match self {
-            Stmt::Let(e) => f(*e),
-            Stmt::SetVar { index, value, .. } => {
-                index.iter().for_each(|i| f(*i));
-                f(*value);
-            }
-            Stmt::StoreShared { index, value, .. } | Stmt::StoreBuffer { index, value, .. } => {
-                f(*index);
-                f(*value);
-            }
-            Stmt::StoreImage { coords, value, .. } | Stmt::StoreTensor { coords, value, .. } => {
-                coords.iter().for_each(|c| f(*c));
-                f(*value);
-            }
-            Stmt::If { cond, .. } => f(*cond),
-            Stmt::For { from, to, .. } => {
-                f(*from);
-                f(*to);
-            }
-            Stmt::StoreMatrix { value, index, stride, .. } => {
-                f(*value);
-                f(*index);
-                f(*stride);
-            }
-            Stmt::Break | Stmt::Return | Stmt::Barrier => {}
-        }
-    }
-
-    /// Calls `f` on every operand to change it, those of nested blocks not included.
-    pub fn operands_mut(&mut self, mut f: impl FnMut(&mut ExprId)) {
-        match self {
-            Stmt::Let(e) => f(e),
-            Stmt::SetVar { index, value, .. } => {
-                if let Some(i) = index {
-                    f(i);
-                }
-                f(value);
-            }
-            Stmt::StoreShared { index, value, .. } | Stmt::StoreBuffer { index, value, .. } => {
-                f(index);
-                f(value);
-            }
-            Stmt::StoreImage { coords, value, .. } | Stmt::StoreTensor { coords, value, .. } => {
-                coords.iter_mut().for_each(&mut f);
-                f(value);
-            }
-            Stmt::If { cond, .. } => f(cond),
-            Stmt::For { from, to, .. } => {
-                f(from);
-                f(to);
-            }
-            Stmt::StoreMatrix { value, index, stride, .. } => {
-                f(value);
-                f(index);
-                f(stride);
-            }
-            Stmt::Break | Stmt::Return | Stmt::Barrier => {}
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

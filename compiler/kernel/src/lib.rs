@@ -11,6 +11,7 @@ pub mod builder;
 pub mod compact;
 pub mod interp;
 pub mod ir;
+mod operands;
 pub mod print;
 pub mod requirements;
 pub mod simplify;

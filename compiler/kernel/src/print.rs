@@ -65,7 +65,7 @@ pub(crate) fn type_name(t: Type) -> String {
     match t {
         Type::Vector(v) => vector_name(v),
         Type::Matrix(m) => {
-            format!("matrix{:?}<{}, {}x{}>", m.role, scalar_name(m.scalar), m.rows, m.cols)
+            format!("matrix{:?}<{}, {}x{}>", m.role, component_name(m.component), m.rows, m.cols)
         }
     }
 }
@@ -77,6 +77,15 @@ fn scalar_name(s: Scalar) -> &'static str {
         Scalar::I32 => "i32",
         Scalar::U32 => "u32",
         Scalar::Bool => "bool",
+    }
+}
+
+fn component_name(c: Component) -> &'static str {
+    match c {
+        Component::F32 => "f32",
+        Component::F16 => "f16",
+        Component::I8 => "i8",
+        Component::I32 => "i32",
     }
 }
 

@@ -42,8 +42,8 @@ pub fn requirements(kernel: &Kernel) -> KernelNeeds {
                 add(Features::COOPERATIVE_MATRIX);
                 if let (Type::Matrix(a), Type::Matrix(b), Type::Matrix(c)) =
                     (kernel.ty(*a), kernel.ty(*b), kernel.ty(*c))
-                    && let (Some(ab), Some(acc)) = (matrix_elem(a.scalar), matrix_elem(c.scalar))
                 {
+                    let (ab, acc) = (a.component.matrix_elem(), c.component.matrix_elem());
                     let shape = MatrixShape { m: a.rows, n: b.cols, k: a.cols, ab, acc };
                     if !needs.matrix_shapes.contains(&shape) {
                         needs.matrix_shapes.push(shape);
@@ -116,12 +116,15 @@ fn vector_bytes(v: Vector) -> u64 {
     width * v.scalar.bytes()
 }
 
-fn matrix_elem(s: Scalar) -> Option<MatrixElem> {
-    match s {
-        Scalar::F16 => Some(MatrixElem::F16),
-        Scalar::F32 => Some(MatrixElem::F32),
-        Scalar::I32 => Some(MatrixElem::S32),
-        Scalar::U32 | Scalar::Bool => None,
+impl Component {
+    /// The element type in the vocabulary of devices.
+    pub const fn matrix_elem(self) -> MatrixElem {
+        match self {
+            Component::F16 => MatrixElem::F16,
+            Component::F32 => MatrixElem::F32,
+            Component::I8 => MatrixElem::S8,
+            Component::I32 => MatrixElem::S32,
+        }
     }
 }
 

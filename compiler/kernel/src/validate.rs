@@ -312,8 +312,8 @@ fn type_of(k: &Kernel, id: ExprId) -> Result<Type, String> {
             index(k, *i)?;
             index(k, *stride)?;
             let elem = place(k, *from)?;
-            let fits = elem.scalar == matrix.scalar;
-            ensure(fits, || format!("matrix of {:?} from {elem:?}", matrix.scalar))?;
+            let fits = matrix.component.in_one(elem.scalar).is_some();
+            ensure(fits, || format!("matrix of {:?} from {elem:?}", matrix.component))?;
             Type::Matrix(*matrix)
         }
         Expr::MatrixMulAdd { a, b, c } => {
@@ -324,7 +324,10 @@ fn type_of(k: &Kernel, id: ExprId) -> Result<Type, String> {
             };
             let ok = (x.role, y.role, z.role) == (MatrixRole::A, MatrixRole::B, MatrixRole::C)
                 && (x.cols, x.rows, y.cols) == (y.rows, z.rows, z.cols)
-                && x.scalar == y.scalar;
+                && x.component == y.component
+                && (x.component == Component::I8) == (z.component == Component::I32)
+                && x.component != Component::I32
+                && z.component != Component::I8;
             ensure(ok, || format!("{x:?} times {y:?} plus {z:?}"))?;
             Type::Matrix(z)
         }
@@ -533,11 +536,10 @@ impl Walk<'_> {
                 index(k, *stride)?;
                 let elem = place(k, *to)?;
                 match k.ty(*value) {
-                    Type::Matrix(m) => {
-                        ensure(m.role == MatrixRole::C && m.scalar == elem.scalar, || {
-                            format!("{m:?} into {elem:?}")
-                        })
-                    }
+                    Type::Matrix(m) => ensure(
+                        m.role == MatrixRole::C && m.component.in_one(elem.scalar) == Some(1),
+                        || format!("{m:?} into {elem:?}"),
+                    ),
                     Type::Vector(v) => Err(format!("{v:?} is no matrix")),
                 }
             }

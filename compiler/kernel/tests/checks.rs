@@ -176,10 +176,10 @@ fn requirements_come_from_the_ir() {
     let y = b.tensor(arg("y", &[32].into(), Access::Write));
     let i = b.local_id(0);
     let tile = b.shared("tile", Scalar::F16, 1, 256);
-    let m = |role, scalar| Matrix { role, scalar, rows: 16, cols: 16 };
-    let a = tile.load_matrix(m(MatrixRole::A, Scalar::F16), 0u32, 16u32, true);
-    let w = tile.load_matrix(m(MatrixRole::B, Scalar::F16), 0u32, 16u32, true);
-    let c = b.matrix_zero(m(MatrixRole::C, Scalar::F32));
+    let m = |role, component| Matrix { role, component, rows: 16, cols: 16 };
+    let a = tile.load_matrix(m(MatrixRole::A, Component::F16), 0u32, 16u32, true);
+    let w = tile.load_matrix(m(MatrixRole::B, Component::F16), 0u32, 16u32, true);
+    let c = b.matrix_zero(m(MatrixRole::C, Component::F32));
     let out = b.shared("out", Scalar::F32, 1, 256);
     out.store_matrix(b.matrix_mul_add(a, w, c), 0u32, 16u32, true);
     b.barrier();

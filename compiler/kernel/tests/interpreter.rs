@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use drift_ir::{Shape, Tensor};
+use drift_ir::{DType, Shape, Tensor};
 use drift_kernel::interp::{Bind, Memory, Options, run};
 use drift_kernel::*;
 
@@ -200,8 +200,8 @@ fn cooperative_matrices() {
     let sw = b.shared("sw", Scalar::F16, 1, 16 * 32);
     let out = b.shared("out", Scalar::F32, 1, 16 * 32);
     let i = b.local_index();
-    let matrix = |role, scalar| Matrix { role, scalar, rows: 16, cols: 16 };
-    let c = matrix(MatrixRole::C, Scalar::F32);
+    let matrix = |role, component| Matrix { role, component, rows: 16, cols: 16 };
+    let c = matrix(MatrixRole::C, Component::F32);
     let acc = b.var("acc", b.matrix_zero(c));
     b.for_(0u32, k as u32, 16, |k0| {
         b.for_(i, 256u32, 16, |e| {
@@ -211,9 +211,9 @@ fn cooperative_matrices() {
             sw.store(e, b.load(w, &[k0 + e / 32u32, e % 32u32]).cast(Scalar::F16));
         });
         b.barrier();
-        let a = sx.load_matrix(matrix(MatrixRole::A, Scalar::F16), 0u32, 16u32, true);
+        let a = sx.load_matrix(matrix(MatrixRole::A, Component::F16), 0u32, 16u32, true);
         let at = b.subgroup_id() * 16u32;
-        let bm = sw.load_matrix(matrix(MatrixRole::B, Scalar::F16), at, 32u32, true);
+        let bm = sw.load_matrix(matrix(MatrixRole::B, Component::F16), at, 32u32, true);
         acc.set(b.matrix_mul_add(a, bm, acc.get()));
         b.barrier();
     });
@@ -231,6 +231,58 @@ fn cooperative_matrices() {
     let want: Vec<f32> =
         (0..m * n).map(|e| (0..k).map(|p| xv[e / n * k + p] * wv[p * n + e % n]).sum()).collect();
     assert_eq!(got[2].to_f32s(), want);
+}
+
+#[test]
+fn integer_matrices_from_packed_words() {
+    let (m, k, n) = (16, 64, 16);
+    let b = Builder::new("mm", [8, 1, 1], [1, 1, 1]);
+    b.set_subgroup_size(8);
+    let words = |name, rows: usize| {
+        let mut a = arg(name, &[rows, k / 4].into(), Access::Read);
+        a.elem = Elem::U32;
+        b.tensor(a)
+    };
+    let (x, w) = (words("x", m), words("w", n));
+    let mut out = arg("y", &[m, n].into(), Access::Write);
+    out.elem = Elem::I32;
+    let y = b.tensor(out);
+    let sx = b.shared("sx", Scalar::U32, 4, 16 * 4);
+    let sw = b.shared("sw", Scalar::U32, 4, 16 * 4);
+    let sums = b.shared("sums", Scalar::I32, 1, 16 * 16);
+    let i = b.local_index();
+    let matrix = |role, rows, cols, component| Matrix { role, component, rows, cols };
+    let c = matrix(MatrixRole::C, 16, 16, Component::I32);
+    let acc = b.var("acc", b.matrix_zero(c));
+    b.for_(i, 64u32, 8, |e| {
+        sx.store(e, b.load4(x, &[e / 4u32, e % 4u32 * 4u32], 1));
+        sw.store(e, b.load4(w, &[e / 4u32, e % 4u32 * 4u32], 1));
+    });
+    b.barrier();
+    for at in [0u32, 8] {
+        // rows of 64 int8 are 16 words, 32 of them a matrix
+        let a = sx.load_matrix(matrix(MatrixRole::A, 16, 32, Component::I8), at, 16u32, true);
+        let bm = sw.load_matrix(matrix(MatrixRole::B, 32, 16, Component::I8), at, 16u32, false);
+        acc.set(b.matrix_mul_add(a, bm, acc.get()));
+    }
+    sums.store_matrix(acc.get(), 0u32, 16u32, true);
+    b.barrier();
+    b.for_(i, 256u32, 8, |e| b.store(y, &[e / 16u32, e % 16u32], sums.load(e)));
+    let value = |i: usize, f: usize| (i * f % 251) as i32 - 125;
+    let packed = |rows: usize, f: usize| {
+        let bytes: Vec<u8> = (0..rows * k).map(|i| value(i, f) as i8 as u8).collect();
+        let word = |c: &[u8; 4]| i64::from(u32::from_le_bytes(*c));
+        let words: Vec<i64> = bytes.as_chunks::<4>().0.iter().map(word).collect();
+        Tensor::from_i64s(DType::U32, [rows, k / 4], &words)
+    };
+    let got = execute(b.finish(), &[Some(packed(m, 37)), Some(packed(n, 91)), None]).unwrap();
+    let want: Vec<i64> = (0..m * n)
+        .map(|e| {
+            let (r, c) = (e / n, e % n);
+            (0..k).map(|p| i64::from(value(r * k + p, 37) * value(c * k + p, 91))).sum()
+        })
+        .collect();
+    assert_eq!(got[2].to_i64s(), want);
 }
 
 #[track_caller]

@@ -130,7 +130,7 @@ fn max_pool() -> Kernel {
 fn cooperative(side: u32) -> Kernel {
     let b = Builder::new("cooperative", [32, 1, 1], [1, 1, 1]);
     b.set_subgroup_size(32);
-    let m = |role, scalar| Matrix { role, scalar, rows: side, cols: side };
+    let m = |role, component| Matrix { role, component, rows: side, cols: side };
     let elems = side * side;
     let (xs, ws) = (b.shared("xs", Scalar::F16, 1, elems), b.shared("ws", Scalar::F16, 1, elems));
     let out = b.shared("sums", Scalar::F32, 1, elems);
@@ -138,7 +138,7 @@ fn cooperative(side: u32) -> Kernel {
     let w = b.tensor(row_major("w", &[64, side as usize], Access::Read));
     let y = b.tensor(row_major("y", &[side as usize, side as usize], Access::Write));
     let lane = b.local_index();
-    let acc = b.var("acc", b.matrix_zero(m(MatrixRole::C, Scalar::F32)));
+    let acc = b.var("acc", b.matrix_zero(m(MatrixRole::C, Component::F32)));
     b.for_(0u32, 64u32, side, |k| {
         b.for_(lane, elems, 32, |i| {
             let (r, c) = (i / side, i % side);
@@ -146,8 +146,8 @@ fn cooperative(side: u32) -> Kernel {
             ws.store(i, b.load(w, &[k + r, c]).cast(Scalar::F16));
         });
         b.barrier();
-        let a = xs.load_matrix(m(MatrixRole::A, Scalar::F16), 0u32, side, true);
-        let w = ws.load_matrix(m(MatrixRole::B, Scalar::F16), 0u32, side, true);
+        let a = xs.load_matrix(m(MatrixRole::A, Component::F16), 0u32, side, true);
+        let w = ws.load_matrix(m(MatrixRole::B, Component::F16), 0u32, side, true);
         acc.set(b.matrix_mul_add(a, w, acc.get()));
         b.barrier();
     });

@@ -2,6 +2,7 @@
 
 use super::module::{Emitter, builtin, role, scalar, vector_size};
 use crate::EmitError;
+use crate::stand_in::scalar_of;
 use drift_bundle::caps::{Dialect, ImageKind};
 use drift_kernel::{
     BinaryOp, BindingId, BindingType, Expr, ExprId, Lit, MatrixPlace, Packing, Scalar, SharedId,
@@ -488,6 +489,12 @@ impl Emitter<'_> {
                 "simdgroup_load takes pointers to scalars; declare the array with width 1",
             ));
         }
+        if elem.scalar == Scalar::U32 && self.dialect != Dialect::SpirV {
+            return Err(self.unsupported(
+                "matrix in packed words",
+                "declare the array with the scalar of the matrix",
+            ));
+        }
         let stride = self.divided(stride, elem.width)?;
         let index = self.divided(index, elem.width)?;
         let at = self.scopes.depth();
@@ -557,7 +564,11 @@ impl Emitter<'_> {
             }
             Expr::Shared { shared, index } => {
                 let pointer = self.shared_pointer(shared, index)?;
-                self.scopes.evaluate(Expression::Load { pointer }, at)
+                let value = self.scopes.evaluate(Expression::Load { pointer }, at);
+                match self.float_arrays.contains(&shared) {
+                    true => self.scopes.evaluate(bitcast(Scalar::I32, value), at),
+                    false => value,
+                }
             }
             Expr::Buffer { binding, index } => {
                 let pointer = self.buffer_pointer(binding, index)?;
@@ -602,7 +613,7 @@ impl Emitter<'_> {
             }
             Expr::MatrixLoad { matrix, from, index, stride, row_major } => {
                 let data = self.matrix_data(from, index, stride, row_major)?;
-                let (columns, rows) = self.matrix_sides(matrix)?;
+                let (columns, rows) = self.matrix_sides(matrix, scalar_of(self.kernel, from))?;
                 let role = role(matrix.role);
                 let load = Expression::CooperativeLoad { columns, rows, role, data };
                 let value = self.scopes.evaluate(load, at);
@@ -647,6 +658,6 @@ fn convert(to: Scalar, expr: Value) -> Expression {
     Expression::As { expr, kind: kind(to), convert: Some(scalar(to).width) }
 }
 
-fn bitcast(to: Scalar, expr: Value) -> Expression {
+pub fn bitcast(to: Scalar, expr: Value) -> Expression {
     Expression::As { expr, kind: kind(to), convert: None }
 }

@@ -1,11 +1,12 @@
 //! Kernel to naga module: types, bindings, workgroup memory and the entry point.
 
 use super::scope::Scopes;
+use crate::stand_in::{float_arrays, shown};
 use crate::{ENTRY_POINT, EmitError};
 use drift_bundle::caps::{Dialect, ImageKind};
 use drift_kernel::{
     Access, Binding, BindingType, Builtin, Expr, ExprId, Kernel, LoopId, Matrix, MatrixRole,
-    Scalar, Type, Vector,
+    Scalar, SharedId, Type, Vector,
 };
 use naga::{
     AddressSpace, ArraySize, CooperativeRole, CooperativeSize, Expression, FunctionArgument,
@@ -31,6 +32,8 @@ pub struct Emitter<'k> {
     pub builtins: HashMap<naga::BuiltIn, Handle<Expression>>,
     /// Counter of each open loop: its value, and the depth of the scope it lives in.
     pub loops: HashMap<LoopId, (Handle<Expression>, usize)>,
+    /// Arrays of i32 that are f32 in naga's module; see `stand_in`.
+    pub float_arrays: Vec<SharedId>,
     /// Depth of the deepest scope an expression depends on; see `scope`.
     pub natural: HashMap<ExprId, usize>,
 }
@@ -46,6 +49,7 @@ pub fn build(kernel: &Kernel, dialect: Dialect) -> Result<Module, EmitError> {
         vars: Vec::new(),
         builtins: HashMap::new(),
         loops: HashMap::new(),
+        float_arrays: float_arrays(kernel),
         natural: HashMap::new(),
     };
     emitter.declare_bindings()?;
@@ -141,17 +145,22 @@ impl Emitter<'_> {
         }
     }
 
-    /// (columns, rows) in naga's terms.
-    pub fn matrix_sides(&self, m: Matrix) -> Result<(CooperativeSize, CooperativeSize), EmitError> {
-        Ok((self.matrix_size(m.cols)?, self.matrix_size(m.rows)?))
+    /// (columns, rows) in naga's terms of a matrix that lies in an array of `from`.
+    pub fn matrix_sides(
+        &self,
+        m: Matrix,
+        from: Option<Scalar>,
+    ) -> Result<(CooperativeSize, CooperativeSize), EmitError> {
+        let shown = shown(m, from);
+        Ok((self.matrix_size(shown.cols)?, self.matrix_size(shown.rows)?))
     }
 
     pub fn matrix_type(&mut self, m: Matrix) -> Result<Handle<naga::Type>, EmitError> {
-        let (columns, rows) = self.matrix_sides(m)?;
+        let (columns, rows) = self.matrix_sides(m, None)?;
         let inner = TypeInner::CooperativeMatrix {
             columns,
             rows,
-            scalar: scalar(m.scalar),
+            scalar: scalar(shown(m, None).scalar),
             role: role(m.role),
         };
         Ok(self.intern(None, inner))
@@ -283,9 +292,13 @@ impl Emitter<'_> {
     }
 
     fn declare_memory(&mut self) -> Result<(), EmitError> {
-        for shared in &self.kernel.shared {
-            let base = self.vector_type(shared.elem);
-            let ty = self.local_array(base, padded_bytes(shared.elem), shared.len, &shared.name)?;
+        for (i, shared) in (0u32..).zip(&self.kernel.shared) {
+            let mut elem = shared.elem;
+            if self.float_arrays.contains(&SharedId(i)) {
+                elem.scalar = Scalar::F32;
+            }
+            let base = self.vector_type(elem);
+            let ty = self.local_array(base, padded_bytes(elem), shared.len, &shared.name)?;
             let global = GlobalVariable {
                 name: Some(shared.name.clone()),
                 space: AddressSpace::WorkGroup,
@@ -305,7 +318,7 @@ impl Emitter<'_> {
             } else {
                 let stride = match var.ty {
                     Type::Vector(v) => padded_bytes(v),
-                    Type::Matrix(m) => m.rows * m.cols * m.scalar.bytes() as u32,
+                    Type::Matrix(m) => m.rows * m.cols * m.component.bytes(),
                 };
                 self.local_array(base, stride, var.len, &var.name)?
             };

@@ -1,6 +1,6 @@
 //! Statements: blocks, loops, stores and subgroup operations.
 
-use super::expr::infix;
+use super::expr::{bitcast, infix};
 use super::module::Emitter;
 use crate::EmitError;
 use drift_kernel::{Block, ExprId, LoopId, Scalar, Stmt, SubgroupOp, Vector};
@@ -31,7 +31,11 @@ impl Emitter<'_> {
                 self.scopes.push(Statement::Store { pointer, value });
             }
             Stmt::StoreShared { shared, index, value } => {
-                let value = self.value(value)?;
+                let mut value = self.value(value)?;
+                if self.float_arrays.contains(&shared) {
+                    let at = self.scopes.depth();
+                    value = self.scopes.evaluate(bitcast(Scalar::F32, value), at);
+                }
                 let pointer = self.shared_pointer(shared, index)?;
                 self.scopes.push(Statement::Store { pointer, value });
             }

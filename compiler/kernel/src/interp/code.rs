@@ -4,7 +4,7 @@
 //! invocation, in blocks of [`W`] lanes; a *uniform* register (the same value for all invocations)
 //! is a single block, and an operation on uniform registers only runs once.
 
-use crate::ir::{BinaryOp, Packing, SubgroupOp, UnaryOp};
+use crate::ir::{BinaryOp, Component, Packing, SubgroupOp, UnaryOp};
 
 /// Lanes of a block.
 pub(super) const W: usize = 16;
@@ -47,12 +47,14 @@ pub(super) enum Kind {
     B,
 }
 
-/// A matrix register: per subgroup, rows x cols f32 in row-major order.
+/// A matrix register: per subgroup, rows x cols words in row-major order, each an f32 or, with
+/// integer components, an i32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mat {
     pub reg: Reg,
     pub rows: u32,
     pub cols: u32,
+    pub component: Component,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +213,6 @@ pub(super) enum Op {
     },
     MatrixLoad {
         d: Mat,
-        half: bool,
         from: Place,
         index: Reg,
         stride: Reg,
@@ -222,7 +223,6 @@ pub(super) enum Op {
         a: Mat,
         b: Mat,
         c: Mat,
-        half: bool,
     },
     MatrixStore {
         a: Mat,

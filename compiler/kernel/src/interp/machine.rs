@@ -319,10 +319,10 @@ impl<'a> Machine<'a> {
             Op::Broadcast { d, a, lane } => self.broadcast(d, a, lane),
             Op::MatrixZero { d } => return self.matrix_zero(d),
             Op::MatrixCopy { d, a } => return self.matrix_copy(d, a),
-            Op::MatrixLoad { d, half, from, index, stride, row_major } => {
-                return self.matrix_load(d, half, from, index, stride, row_major);
+            Op::MatrixLoad { d, from, index, stride, row_major } => {
+                return self.matrix_load(d, from, index, stride, row_major);
             }
-            Op::MatrixMulAdd { d, a, b, c, half } => return self.matrix_mul_add(d, a, b, c, half),
+            Op::MatrixMulAdd { d, a, b, c } => return self.matrix_mul_add(d, a, b, c),
             Op::MatrixStore { a, to, index, stride, row_major } => {
                 return self.matrix_store(a, to, index, stride, row_major);
             }

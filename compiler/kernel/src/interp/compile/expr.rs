@@ -349,7 +349,8 @@ impl Compiler<'_> {
                 match (self.element(reg, decl, at), decl.ty) {
                     (Some(at), ty) if self.lifetimes.shared.contains(&e) => match ty {
                         Type::Matrix(m) => {
-                            Value::Matrix(Mat { reg: at, rows: m.rows, cols: m.cols })
+                            let (rows, cols) = (m.rows, m.cols);
+                            Value::Matrix(Mat { reg: at, rows, cols, component: m.component })
                         }
                         Type::Vector(v) => {
                             let own = |k| Reg { at: at.at + k * self.lane_blocks, uniform: false };
@@ -433,8 +434,7 @@ impl Compiler<'_> {
                 let (index, stride) = (self.scalar(*index)?, self.scalar(*stride)?);
                 let d = self.mat(*matrix);
                 let (from, row_major) = (matrix_place(*from), *row_major);
-                let half = matrix.scalar == Scalar::F16;
-                self.emit(here, Op::MatrixLoad { d, half, from, index, stride, row_major });
+                self.emit(here, Op::MatrixLoad { d, from, index, stride, row_major });
                 Value::Matrix(d)
             }
             Expr::MatrixMulAdd { a, b, c } => {
@@ -444,8 +444,7 @@ impl Compiler<'_> {
                     return self.error("matrices of shapes that do not multiply");
                 }
                 let d = self.mat(m);
-                let half = m.scalar == Scalar::F16;
-                self.emit(here, Op::MatrixMulAdd { d, a, b, c, half });
+                self.emit(here, Op::MatrixMulAdd { d, a, b, c });
                 Value::Matrix(d)
             }
             other => return self.error(format!("`let` of a pure expression {other:?}")),

@@ -155,7 +155,8 @@ impl Compiler<'_> {
     fn mat(&mut self, m: Matrix) -> Mat {
         let at = self.next;
         self.next += self.matrix_blocks(m.rows, m.cols);
-        Mat { reg: Reg { at, uniform: false }, rows: m.rows, cols: m.cols }
+        let reg = Reg { at, uniform: false };
+        Mat { reg, rows: m.rows, cols: m.cols, component: m.component }
     }
 
     fn constant(&mut self, v: u32) -> Reg {

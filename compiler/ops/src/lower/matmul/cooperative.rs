@@ -11,16 +11,16 @@ use crate::lower::map::Input;
 use crate::lower::{Lowering, Out, Target};
 use drift_kernel::builder::{S, V};
 use drift_kernel::tensor::Elem;
-use drift_kernel::{Builder, E, Matrix, MatrixRole, Scalar, Type};
+use drift_kernel::{Builder, Component, E, Matrix, MatrixRole, Scalar, Type};
 
 const HALF4: Type = Type::vec(Scalar::F16, 4);
 
-const fn matrix(role: MatrixRole, scalar: Scalar) -> Matrix {
-    Matrix { role, scalar, rows: 16, cols: 16 }
+const fn matrix(role: MatrixRole, component: Component) -> Matrix {
+    Matrix { role, component, rows: 16, cols: 16 }
 }
-const LEFT: Matrix = matrix(MatrixRole::A, Scalar::F16);
-const RIGHT: Matrix = matrix(MatrixRole::B, Scalar::F16);
-const SUM: Matrix = matrix(MatrixRole::C, Scalar::F32);
+const LEFT: Matrix = matrix(MatrixRole::A, Component::F16);
+const RIGHT: Matrix = matrix(MatrixRole::B, Component::F16);
+const SUM: Matrix = matrix(MatrixRole::C, Component::F32);
 
 /// Elements between the rows of tiles: puts neighbouring rows in other banks, and keeps 16 bytes'
 /// alignment.

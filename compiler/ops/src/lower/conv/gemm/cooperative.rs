@@ -12,7 +12,7 @@ use super::{
 use crate::Result;
 use crate::lower::Lowering;
 use drift_kernel::builder::{S, V};
-use drift_kernel::{Access, Builder, E, Matrix, MatrixRole, Scalar, Type};
+use drift_kernel::{Access, Builder, Component, E, Matrix, MatrixRole, Scalar, Type};
 
 /// Steps whose loads are under way at a time. Two hide more of the latency of memory; with several
 /// taps, the longer code costs more than that.
@@ -22,12 +22,12 @@ const fn ahead(product: &Product) -> u32 {
 
 const HALF4: Type = Type::vec(Scalar::F16, 4);
 
-const fn matrix(role: MatrixRole, scalar: Scalar) -> Matrix {
-    Matrix { role, scalar, rows: 16, cols: 16 }
+const fn matrix(role: MatrixRole, component: Component) -> Matrix {
+    Matrix { role, component, rows: 16, cols: 16 }
 }
-const LEFT: Matrix = matrix(MatrixRole::A, Scalar::F16);
-const RIGHT: Matrix = matrix(MatrixRole::B, Scalar::F16);
-const SUM: Matrix = matrix(MatrixRole::C, Scalar::F32);
+const LEFT: Matrix = matrix(MatrixRole::A, Component::F16);
+const RIGHT: Matrix = matrix(MatrixRole::B, Component::F16);
+const SUM: Matrix = matrix(MatrixRole::C, Component::F32);
 
 /// One operand's share of an invocation: where in the tile, and registers for the next steps.
 struct Share<'b> {

@@ -1,0 +1,122 @@
+//! Cooperative matrices that naga cannot say, and what stands for them in its module.
+//!
+//! naga has matrices of f16 and f32 with sides of 8 and 16, whose elements are those of the array
+//! they lie in. The IR also has int8 operands with int32 sums, and matrices that lie packed in u32
+//! words. Each of those is written as a type that naga accepts and that nothing else in the kernel
+//! uses; `spirv` then puts the true type in its place. Only SPIR-V can say them.
+
+use drift_kernel::{
+    Block, Component, Expr, Kernel, Matrix, MatrixPlace, MatrixRole, Scalar, SharedId, Stmt, Type,
+};
+
+/// A matrix type of naga's module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shown {
+    pub rows: u32,
+    pub cols: u32,
+    pub scalar: Scalar,
+    pub role: MatrixRole,
+}
+
+/// `shown` in naga's module is `matrix` in truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandIn {
+    pub shown: Shown,
+    pub matrix: Matrix,
+}
+
+/// What `matrix` is in naga's module where it lies in an array of `scalar` (`None`: it was computed
+/// or comes from a variable).
+pub fn shown(matrix: Matrix, scalar: Option<Scalar>) -> Shown {
+    let Matrix { role, component, rows, cols } = matrix;
+    match (component, scalar) {
+        // loads take their scalar from the array; the sides tell the two components apart
+        (Component::I8, _) => Shown { rows: 16, cols: 16, scalar: Scalar::U32, role },
+        (Component::F16, Some(Scalar::U32)) => {
+            Shown { rows: 16, cols: 8, scalar: Scalar::U32, role }
+        }
+        (Component::I32, _) => Shown { rows: 16, cols: 8, scalar: Scalar::F32, role },
+        (Component::F16, _) => Shown { rows, cols, scalar: Scalar::F16, role },
+        (Component::F32, _) => Shown { rows, cols, scalar: Scalar::F32, role },
+    }
+}
+
+/// The stand-ins of a kernel.
+///
+/// # Errors
+/// Says which matrices cannot be told apart.
+pub fn stand_ins(kernel: &Kernel) -> Result<Vec<StandIn>, String> {
+    let mut all: Vec<StandIn> = Vec::new();
+    let mut add = |matrix: Matrix, scalar: Option<Scalar>| {
+        let this = StandIn { shown: shown(matrix, scalar), matrix };
+        // one type for each matrix and one matrix for each type
+        let clash = |o: &&StandIn| (o.shown == this.shown) != (o.matrix == this.matrix);
+        match all.iter().find(clash) {
+            Some(other) => Err(format!("{:?} beside {matrix:?}", other.matrix)),
+            None => {
+                if !all.contains(&this) {
+                    all.push(this);
+                }
+                Ok(())
+            }
+        }
+    };
+    for (expr, ty) in kernel.exprs.iter().zip(&kernel.types) {
+        match (expr, ty) {
+            (Expr::MatrixLoad { matrix, from, .. }, _) => add(*matrix, scalar_of(kernel, *from))?,
+            (Expr::MatrixZero(m), _) => add(*m, None)?,
+            // of products and variables the origin is unknown here: they hold what was loaded
+            (Expr::MatrixMulAdd { .. }, Type::Matrix(m)) => add(*m, None)?,
+            _ => {}
+        }
+    }
+    all.retain(|s| !is_native(s));
+    Ok(all)
+}
+
+fn is_native(s: &StandIn) -> bool {
+    let Matrix { role, component, rows, cols } = s.matrix;
+    let scalar = match component {
+        Component::F16 => Scalar::F16,
+        Component::F32 => Scalar::F32,
+        Component::I8 | Component::I32 => return false,
+    };
+    s.shown == Shown { rows, cols, scalar, role }
+}
+
+/// Scalar of the array that a matrix lies in.
+pub fn scalar_of(kernel: &Kernel, place: MatrixPlace) -> Option<Scalar> {
+    match place {
+        MatrixPlace::Shared(s) => Some(kernel.shared.get(s.0 as usize)?.elem.scalar),
+        MatrixPlace::Buffer(b) => match kernel.bindings.get(b.0 as usize)?.ty {
+            drift_kernel::BindingType::Buffer { elem, .. } => Some(elem.scalar),
+            drift_kernel::BindingType::Image { .. } => None,
+        },
+    }
+}
+
+/// Workgroup arrays of i32 that matrices are stored to: naga takes such stores only from and to
+/// f32, so these are declared as f32 and their bits are converted at each access.
+pub fn float_arrays(kernel: &Kernel) -> Vec<SharedId> {
+    fn walk(block: &Block, kernel: &Kernel, out: &mut Vec<SharedId>) {
+        for stmt in block {
+            match stmt {
+                Stmt::StoreMatrix { to: MatrixPlace::Shared(s), .. }
+                    if kernel.shared[s.0 as usize].elem.scalar == Scalar::I32
+                        && !out.contains(s) =>
+                {
+                    out.push(*s);
+                }
+                Stmt::If { yes, no, .. } => {
+                    walk(yes, kernel, out);
+                    walk(no, kernel, out);
+                }
+                Stmt::For { body, .. } => walk(body, kernel, out),
+                _ => {}
+            }
+        }
+    }
+    let mut out = Vec::new();
+    walk(&kernel.body, kernel, &mut out);
+    out
+}
