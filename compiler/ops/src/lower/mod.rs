@@ -10,9 +10,11 @@ mod args;
 mod concat;
 mod conv_transpose;
 mod cumsum;
+mod embedding;
 mod gather;
 mod grid;
 mod grid_sample;
+mod last_row;
 mod linear;
 mod map;
 mod matmul;
@@ -53,6 +55,7 @@ fn lowering_of(op: &str) -> Option<LowerFn> {
         "conv" => conv::lower,
         "conv_transpose" => conv_transpose::lower,
         "cumsum" => cumsum::lower,
+        "embedding" => embedding::lower,
         "expand" => views::lower,
         "gather" => gather::gather,
         "gather_elements" => gather::elements,
@@ -61,6 +64,7 @@ fn lowering_of(op: &str) -> Option<LowerFn> {
         "group_norm" => norm::groups,
         "gru" => recurrent::lower,
         "instance_norm" => norm::groups,
+        "last_row" => last_row::lower,
         "layer_norm" => norm::trailing,
         "linear" => linear::lower,
         "log_softmax" => softmax::lower,

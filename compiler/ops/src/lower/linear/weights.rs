@@ -67,6 +67,22 @@ impl Weights {
         Some([pair.lane(0), pair.lane(1)])
     }
 
+    /// Four weights of row `n` from column `k` (a multiple of 4 below the end) on, with their
+    /// scale; columns past the end are 0.
+    pub fn four<'b>(&self, b: &'b Builder, n: E<'b>, k: E<'b>) -> E<'b> {
+        let q = match self.scheme {
+            Scheme::F32 | Scheme::F16 => b.load4(self.data, &[n, k], 1),
+            Scheme::Q8 | Scheme::Q8Groups(_) => signed_bytes(b, b.load(self.data, &[n, k / 4u32])),
+            Scheme::Q4 | Scheme::Q4Groups(_) => {
+                // the odd quad of a word lies in the high halves of its bytes
+                let quad = k / 4u32;
+                let word = b.load(self.data, &[n, quad / 2u32]);
+                nibbles(b, word.shr(quad % 2u32 * 4u32))[0]
+            }
+        };
+        self.scale(b, n, k).map_or(q, |s| q * s.splat(4))
+    }
+
     /// Eight weights of row `n` from column `k` (a multiple of 8, below `padded_k`) on, as two
     /// quads of f32. Integer schemes give integers, to be multiplied by [`Weights::scale`];
     /// columns past the end are 0.
