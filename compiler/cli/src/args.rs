@@ -32,7 +32,7 @@ pub enum Command {
 /// What to compile, and how.
 #[derive(Args, Clone, Debug)]
 pub struct CompileOptions {
-    /// The model: an ONNX file
+    /// The model: an ONNX file, or the folder of a language model (config.json, safetensors)
     pub model: PathBuf,
     /// Target: a device id, ID:API, a TOML file, or `reference` [default: all generic ones]
     #[arg(long = "target", value_name = "ID")]
@@ -44,12 +44,23 @@ pub struct CompileOptions {
     #[arg(long = "input-shape", value_name = "NAME=SHAPE")]
     pub shapes: Vec<String>,
     /// Number format: f32; mixed = f16 storage with f32 arithmetic, f32 where noise is amplified; f16 =
-    /// f16 storage throughout
-    #[arg(long, default_value = "f32", value_name = "f32|f16|mixed")]
-    pub precision: String,
-    /// Weight quantization scheme
+    /// f16 storage throughout [default: f32; mixed for a language model with --quantize]
+    #[arg(long, value_name = "f32|f16|mixed")]
+    pub precision: Option<String>,
+    /// Weight quantization: none, q8, q4 (groups of 32), 8/4/4 (attention 8 bits, the rest 4), q8g32,
+    /// q4g128, q4c, ...
     #[arg(long, value_name = "SCHEME")]
     pub quantize: Option<String>,
+    /// Language models: length of the KV cache in tokens [default: 4096, or what the model was made
+    /// for if that is less]
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<usize>,
+    /// Language models: most tokens of a prompt that one submission takes
+    #[arg(long, default_value_t = 1024, value_name = "TOKENS")]
+    pub chunk: usize,
+    /// Language models: element type of the KV cache [default: f16, at --precision f32 f32]
+    #[arg(long, value_name = "f32|f16|int8")]
+    pub kv_cache: Option<String>,
     /// Leave out a pass or rewrite rule, by name
     #[arg(long = "disable", value_name = "PASS")]
     pub disabled: Vec<String>,

@@ -5,23 +5,61 @@ use crate::error::{CliError, Result, Status};
 use crate::progress::Bar;
 use crate::summary;
 use drift_driver::dims::DimBindings;
+use drift_driver::models::{self, KvCache};
 use drift_driver::pipeline::{self, Compiled};
+use drift_driver::target::Precision;
 use drift_driver::{Stage, package, quantize, target};
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 
 /// Turns the options of the command line into the driver's.
 pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::CompileOptions> {
     Ok(drift_driver::CompileOptions {
         bindings: bindings(&o.dims, &o.shapes)?,
-        precision: o.precision.parse().map_err(CliError::bad)?,
+        precision: precision(o)?,
         disabled: o.disabled.clone(),
         bisect_limit: o.bisect,
-        quantize: if o.model.is_dir() { None } else { quantize::graph_scheme(o.quantize.as_deref())? },
+        quantize: if o.model.is_dir() {
+            None
+        } else {
+            quantize::graph_scheme(o.quantize.as_deref())?
+        },
         memory: o.memory.parse().map_err(|e| CliError::bad(format!("--memory: {e}")))?,
         targets: target::resolve(&o.targets)?,
         stop_after,
     })
+}
+
+/// Quantized language models are for speed: they take f16 storage unless told otherwise.
+fn precision(o: &CompileOptions) -> Result<Precision> {
+    match &o.precision {
+        Some(name) => name.parse().map_err(CliError::bad),
+        None if o.model.is_dir() && o.quantize.as_ref().is_some_and(|q| q != "none") => {
+            Ok(Precision::Mixed)
+        }
+        None => Ok(Precision::F32),
+    }
+}
+
+/// Options that only the folder of a language model has a use for.
+fn model_options(o: &CompileOptions, precision: Precision) -> Result<models::Options> {
+    let quantize = match &o.quantize {
+        None => models::Quantize::default(),
+        Some(name) => models::Quantize::parse(name).ok_or_else(|| {
+            CliError::bad(format!("--quantize {name}: there is no such scheme"))
+                .help(format!("schemes: {}", models::Quantize::NAMES.join(", ")))
+        })?,
+    };
+    let kv_cache = match &o.kv_cache {
+        None if precision == Precision::F32 => KvCache::F32,
+        None => KvCache::F16,
+        Some(name) => KvCache::parse(name).ok_or_else(|| {
+            CliError::bad(format!("--kv-cache {name}: there is no such element type"))
+                .help(format!("types: {}", KvCache::NAMES.join(", ")))
+        })?,
+    };
+    Ok(models::Options { context: o.context, chunk: o.chunk, quantize, kv_cache, precision })
 }
 
 fn bindings(dims: &[String], shapes: &[String]) -> Result<DimBindings> {
@@ -55,6 +93,15 @@ pub fn compile(
 ) -> Result<Compiled> {
     let bar = Bar::new(quiet);
     bar.stage(Stage::Read, "", 0.0);
+    if o.model.is_dir() {
+        let start = Instant::now();
+        let module = models::module(&o.model, &model_options(o, options.precision)?)?;
+        let compiled = pipeline::compile_module(module, options, start, &mut |s, target, done| {
+            bar.stage(s, target, done);
+        })?;
+        bar.finish();
+        return Ok(compiled);
+    }
     let model = drift_onnx::Model::open(&o.model)
         .map_err(|e| drift_driver::StageError::onnx("read", &e))?;
     let compiled = pipeline::compile(&model, options, &mut |stage, target, done| {
