@@ -25,6 +25,7 @@ pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::Co
         } else {
             quantize::graph_scheme(o.quantize.as_deref())?
         },
+        calibration: Vec::new(),
         memory: o.memory.parse().map_err(|e| CliError::bad(format!("--memory: {e}")))?,
         targets: target::resolve(&o.targets)?,
         stop_after,

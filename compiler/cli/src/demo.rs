@@ -70,6 +70,7 @@ pub fn run(args: &DemoArgs) -> Result {
         disabled: Vec::new(),
         bisect_limit: None,
         quantize: None,
+        calibration: Vec::new(),
         memory: drift_driver::memory::Strategy::Best,
         targets: target::resolve(&[])?,
         stop_after: Stage::Package,

@@ -3,6 +3,7 @@
 //! [`pipeline`] is the map: it calls every stage in order. Data flows one way; no stage calls back.
 #![forbid(unsafe_code)]
 
+pub mod calibrate;
 pub mod dims;
 pub mod error;
 pub mod import;

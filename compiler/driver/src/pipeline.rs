@@ -1,5 +1,6 @@
 //! The compiler from end to end: every arrow of the pipeline is one call here.
 
+use crate::calibrate::{self, Ranges};
 use crate::dims::DimBindings;
 use crate::error::{ErrorKind, Result, StageError};
 use crate::layouts::{LayoutChoice, assign_layouts, residual_nodes, wide_nodes};
@@ -15,8 +16,8 @@ use drift_bundle::caps::{Api, Requirements};
 use drift_ir::Graph;
 use drift_kernel::tensor::Storage;
 use drift_ops::fuse::{FuseOptions, FuseReport};
-use drift_ops::quant::Scheme;
 use drift_ops::lower::{Placement, Target};
+use drift_ops::quant::Scheme;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub struct CompileOptions {
     /// Weights of products with constant matrices in imported graphs (builders of language models
     /// have made their choice when they come here).
     pub quantize: Option<Scheme>,
+    /// Language models below f32: token ids of a prompt that shows which values f16 cannot hold.
+    pub calibration: Vec<i32>,
     /// Rewrite rules and passes left out, by name.
     pub disabled: Vec<String>,
     /// Apply only so many rewrites (to find a wrong one).
@@ -109,6 +112,8 @@ pub struct Compiled {
     pub entries: Vec<Entry>,
     pub assets: Vec<(String, Vec<u8>)>,
     pub notes: Vec<String>,
+    /// What calibration saw; empty without it.
+    pub ranges: Ranges,
     pub rewrites: FuseReport,
     pub stats: Vec<StageStat>,
     pub variants: Vec<Variant>,
@@ -152,6 +157,7 @@ pub fn compile_module(
             .collect(),
         assets: module.assets,
         notes: module.notes,
+        ranges: Ranges::default(),
         rewrites: FuseReport::default(),
         stats: Vec::new(),
         variants: Vec::new(),
@@ -164,6 +170,7 @@ pub fn compile_module(
     if options.stop_after <= Stage::Import {
         return Ok(out);
     }
+    out.calibrate(options, progress)?;
     rewrite(&mut out, options, progress)?;
     if options.stop_after <= Stage::Fuse {
         return Ok(out);
@@ -263,7 +270,11 @@ fn compile_variant(
     for entry in &out.entries {
         let wide = match options.precision {
             Precision::F32 => BTreeSet::new(),
-            _ if !entry.graph.states.is_empty() => residual_nodes(&entry.graph),
+            _ if !entry.graph.states.is_empty() => {
+                let mut wide = residual_nodes(&entry.graph);
+                wide.extend(out.ranges.wide_nodes(&entry.graph));
+                wide
+            }
             Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&entry.graph),
             _ => BTreeSet::new(),
         };
@@ -339,6 +350,35 @@ impl Compiled {
         &self.entries[0].graph
     }
 
+    /// Runs the shortest prefill on the calibration prompt.
+    fn calibrate(&mut self, options: &CompileOptions, progress: Progress<'_>) -> Result<()> {
+        let prefills =
+            self.entries.iter().filter(|e| e.imported.outputs.iter().any(|o| o.0 == "hidden"));
+        let Some(entry) = prefills.last() else { return Ok(()) };
+        if options.precision == Precision::F32 || options.calibration.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let mut told = |done: f32| progress(Stage::Import, "calibration", done);
+        let ranges = calibrate::ranges(&entry.imported, &options.calibration, &mut told)?;
+        let most = ranges.0.iter().max_by(|a, b| a.1.total_cmp(b.1));
+        if let Some((name, most)) = most {
+            let wide: Vec<String> =
+                ranges.beyond_f16().map(|(name, v)| format!("{name} ({v:.3e})")).collect();
+            let kept = match wide.len() {
+                0 => "f16 holds all of them with headroom".to_owned(),
+                n => format!("{n} of {} are stored in f32: {}", ranges.0.len(), short(&wide)),
+            };
+            let n = options.calibration.len();
+            self.notes.push(format!(
+                "range check on {n} tokens: the largest value is {most:.3e} ({name}); {kept}"
+            ));
+        }
+        self.ranges = ranges;
+        self.stat(Stage::Import, "calibration", start, self.node_count());
+        Ok(())
+    }
+
     fn node_count(&self) -> usize {
         self.entries.iter().map(|e| e.graph.node_count()).sum()
     }
@@ -358,6 +398,14 @@ impl Compiled {
         let gpu = self.variants.iter().find(|v| v.spec.id != "reference");
         gpu.or(self.variants.first())
     }
+}
+
+/// The first few of a list.
+fn short(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let more = names.len().saturating_sub(SHOWN);
+    let list = names[..names.len() - more].join(", ");
+    if more == 0 { list } else { format!("{list} and {more} more") }
 }
 
 fn verify(stage: Stage, graph: &Graph) -> Result<()> {

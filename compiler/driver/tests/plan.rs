@@ -14,6 +14,7 @@ fn options(disabled: &[&str], targets: Vec<TargetSpec>) -> CompileOptions {
         disabled: disabled.iter().map(|d| (*d).to_owned()).collect(),
         bisect_limit: None,
         quantize: None,
+        calibration: Vec::new(),
         memory: Strategy::Best,
         targets,
         stop_after: Stage::Package,

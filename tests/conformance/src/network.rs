@@ -44,6 +44,7 @@ pub fn options(
         disabled: Vec::new(),
         bisect_limit: None,
         quantize: None,
+        calibration: Vec::new(),
         memory: Strategy::default(),
         targets,
         stop_after,

@@ -52,6 +52,7 @@ fn dispatches(model: &Model, shapes: &[(&str, &[usize])], budget: &Budget) -> Ve
         disabled: Vec::new(),
         bisect_limit: None,
         quantize: None,
+        calibration: Vec::new(),
         memory: Strategy::default(),
         targets: Vec::new(),
         stop_after: Stage::Emit,
