@@ -259,6 +259,30 @@ impl<'a> Lowering<'a> {
                 .cloned()
                 .ok_or_else(|| self.unsupported(format!("operand {i} has no place in memory")))?,
         };
+        self.operand_placed(k, i, view, placement)
+    }
+
+    /// Operand `i` whose constant stays in f32: tables that every later value depends on.
+    pub fn operand_f32(&self, k: &KernelArgs, i: usize) -> Result<TensorId> {
+        if !self.is_const(i) {
+            return self.operand(k, i);
+        }
+        let (layout, storage) = (Layout::RowMajor, Storage::Buffer);
+        let placement = Placement { elem: Elem::F32, layout, storage, base_elems: 0 };
+        self.operand_placed(k, i, View::identity(), placement)
+    }
+
+    fn operand_placed(
+        &self,
+        k: &KernelArgs,
+        i: usize,
+        view: View,
+        placement: Placement,
+    ) -> Result<TensorId> {
+        let Some(Some(operand)) = self.node.operands.get(i) else {
+            return Err(self.unsupported(format!("operand {i} is missing")));
+        };
+        let value = self.graph.value(operand.value);
         let full = view.after(&operand.view);
         if full.apply(&value.shape).is_none() {
             return Err(self.unsupported(format!("operand {i}: view {full} does not apply")));
@@ -323,6 +347,25 @@ impl<'a> Lowering<'a> {
             max_object_bytes: self.target.max_object_bytes,
         };
         k.push(arg, ArgRef::Temp(temp))
+    }
+
+    /// Result `i` as an argument, without the epilogue: for kernels that update it in place, or
+    /// read what an earlier kernel of the node wrote.
+    pub fn result_arg(&self, k: &KernelArgs, i: usize, access: Access, view: View) -> TensorId {
+        let value = self.node.results[i];
+        let placement = self.result_placement(i);
+        let arg = TensorArg {
+            name: format!("y{i}"),
+            elem: placement.elem,
+            stored: self.graph.value(value).shape.clone(),
+            view,
+            layout: placement.layout,
+            storage: placement.storage,
+            access,
+            base_elems: placement.base_elems,
+            max_object_bytes: self.target.max_object_bytes,
+        };
+        k.push(arg, ArgRef::Value(value))
     }
 
     /// The node's store: epilogue operands and results, in the node's own coordinates seen through

@@ -9,6 +9,7 @@ use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options};
 use drift_kernel::tensor::{Elem, Layout, Storage, pack, unpack};
 use drift_ops::lower::{ArgRef, Lowering, Placement, Target, elem_of, lower_node};
 use drift_ops::{Case, OpDef, OpError, eval_node, infer_node};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How a case is placed and dressed up.
@@ -16,7 +17,7 @@ use std::fmt;
 pub enum Variant {
     /// Row-major f32, few invocations wanted.
     Plain,
-    /// Row-major f32 on a device that wants many invocations.
+    /// Row-major f32 on a device that wants many invocations, with subgroups.
     Wide,
     /// All operands but the first are constants.
     Constants,
@@ -124,6 +125,9 @@ impl fmt::Display for Failure {
     }
 }
 
+const SUBGROUPS: Features =
+    Features::SUBGROUP_BASIC.union(Features::SUBGROUP_ARITHMETIC).union(Features::SUBGROUP_SHUFFLE);
+
 pub fn target(variant: Variant) -> Target {
     let shape = MatrixShape { m: 16, n: 16, k: 16, ab: MatrixElem::F16, acc: MatrixElem::F32 };
     let caps = Capabilities {
@@ -131,7 +135,10 @@ pub fn target(variant: Variant) -> Target {
         device_name: "test".into(),
         vendor_id: 0,
         device_id: 0,
-        features: Features::default(),
+        features: match variant {
+            Variant::Wide | Variant::Matrices => SUBGROUPS,
+            _ => Features::default(),
+        },
         limits: Limits {
             workgroup_memory_bytes: if variant.matrices() { 48 << 10 } else { 32 << 10 },
             workgroup_invocations: 256,
@@ -139,7 +146,7 @@ pub fn target(variant: Variant) -> Target {
             dispatch_workgroups: [65_535; 3],
             storage_range_bytes: 1 << 30,
             buffer_bytes: 1 << 30,
-            storage_buffers: 8,
+            storage_buffers: if variant == Variant::Wide { 16 } else { 8 },
             images: 8,
             texture_2d: 8192,
             texture_3d: 2048,
@@ -206,13 +213,15 @@ fn graph_of(def: &OpDef, case: &Case, variant: Variant) -> Result<Option<Built>,
         };
         let mut t = rounded(t, variant.half());
         let mut view = drift_ir::View::identity();
-        if variant.views() && t.shape.rank() >= 2 {
+        // states are written where they lie
+        let state = drift_ops::state::updates(def.name).iter().any(|(o, _)| *o == i);
+        if variant.views() && t.shape.rank() >= 2 && !state {
             // stored with its axes reversed
             let perm: Vec<usize> = (0..t.shape.rank()).rev().collect();
             view = view.then(drift_ir::ViewStep::Transpose { perm: perm.clone() });
             t = drift_ops::data::transposed(&t, &perm).expect("a permutation");
         }
-        let value = if i > 0 && variant.constants() {
+        let value = if i > 0 && variant.constants() && !state {
             g.add_const(format!("c{i}"), t.clone())
         } else {
             g.add_input(format!("x{i}"), t.dtype, t.shape.clone())
@@ -298,6 +307,15 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
     for &r in &node.results {
         placements[r.0 as usize] = Some(place(r, true));
     }
+    // a state and its update are one object
+    let mut updated = BTreeMap::new();
+    for &(o, r) in drift_ops::state::updates(def.name) {
+        let operand = node.operands.get(o).and_then(Option::as_ref);
+        if let (Some(o), Some(&r)) = (operand, node.results.get(r)) {
+            placements[r.0 as usize] = placements[o.value.0 as usize].clone();
+            updated.insert(r, o.value);
+        }
+    }
     let mut lowering = Lowering::new(g, built.node, &target, &placements);
     lower_node(&mut lowering).map_err(Failure::Lower)?;
 
@@ -311,6 +329,10 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
         }
     }
     for &r in &node.results {
+        if let Some(state) = updated.get(&r) {
+            objects[r.0 as usize] = objects[state.0 as usize];
+            continue;
+        }
         let p = placements[r.0 as usize].as_ref().expect("placed above");
         let n = p.elem.extent_bytes(p.layout.extent_elems(&g.value(r).shape)) as usize;
         // NaN wherever no kernel writes

@@ -1,0 +1,8 @@
+//! Kernels of attention: over a cache ([`cached`]) and without one ([`plain`]).
+
+mod attend;
+mod cache;
+pub mod cached;
+mod fused;
+mod heads;
+pub mod plain;
