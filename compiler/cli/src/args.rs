@@ -1,6 +1,9 @@
 //! Arguments of `driftc`: a contract, see the README.
 
+mod llm;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use llm::{ChatArgs, GenerateArgs, LogitsArgs, QualityArgs, Sampling};
 use std::path::PathBuf;
 
 /// Compiles neural networks ahead of time for any GPU, and runs the result.
@@ -25,6 +28,14 @@ pub enum Command {
     Devices(DevicesArgs),
     /// Time a bundle: GPU time per inference and per kernel
     Bench(BenchArgs),
+    /// Go on from a prompt with a language model
+    Generate(GenerateArgs),
+    /// Talk with a language model
+    Chat(ChatArgs),
+    /// Write a language model's logits at every position of given token ids
+    Logits(LogitsArgs),
+    /// Compare quantization schemes of a language model: size, perplexity, divergence, speed
+    Quality(QualityArgs),
     /// Compile and run the embedded demo model
     Demo(DemoArgs),
 }
@@ -70,6 +81,31 @@ pub struct CompileOptions {
     /// Memory planning strategy: best, greedy-by-size, greedy-by-breadth, shared-objects, naive, ...
     #[arg(long, default_value = "best", value_name = "STRATEGY")]
     pub memory: String,
+}
+
+impl CompileOptions {
+    /// A language model's folder with a scheme (of `--quantize`), and the rest as the defaults are.
+    pub fn of_model(
+        model: PathBuf,
+        scheme: &str,
+        targets: Vec<String>,
+        context: usize,
+    ) -> CompileOptions {
+        CompileOptions {
+            model,
+            targets,
+            dims: Vec::new(),
+            shapes: Vec::new(),
+            precision: None,
+            quantize: Some(scheme.to_owned()),
+            context: Some(context),
+            chunk: 1024,
+            kv_cache: None,
+            disabled: Vec::new(),
+            bisect: None,
+            memory: "best".to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -193,6 +229,15 @@ pub struct BenchArgs {
     /// Timed inferences
     #[arg(short = 'n', long, default_value_t = 50)]
     pub runs: u32,
+    /// Time a language model: prefill, decode, time to first token, memory
+    #[arg(long)]
+    pub llm: bool,
+    /// Tokens of the prompt, with --llm
+    #[arg(long, value_name = "N", default_value_t = 1024, requires = "llm")]
+    pub prefill: usize,
+    /// Tokens generated behind it, with --llm
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "llm")]
+    pub decode: usize,
     /// Rows of the kernel table
     #[arg(long, default_value_t = 12)]
     pub top: usize,

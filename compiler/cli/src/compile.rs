@@ -96,7 +96,8 @@ pub fn compile(
     bar.stage(Stage::Read, "", 0.0);
     if o.model.is_dir() {
         let start = Instant::now();
-        let module = models::module(&o.model, &model_options(o, options.precision)?)?;
+        let mut module = models::module(&o.model, &model_options(o, options.precision)?)?;
+        crate::llm::assets::add(&o.model, &mut module)?;
         let compiled = pipeline::compile_module(module, options, start, &mut |s, target, done| {
             bar.stage(s, target, done);
         })?;
@@ -125,7 +126,12 @@ pub fn meta(o: &CompileOptions, options: &drift_driver::CompileOptions) -> drift
 }
 
 /// Writes the bundle under a progress bar.
-fn write(compiled: &Compiled, meta: drift_bundle::Meta, path: &Path, quiet: bool) -> Result<u64> {
+pub fn write(
+    compiled: &Compiled,
+    meta: drift_bundle::Meta,
+    path: &Path,
+    quiet: bool,
+) -> Result<u64> {
     let bar = Bar::new(quiet);
     let bytes = package::write(compiled, meta, path, &mut |done| {
         bar.stage(Stage::Package, "", done);

@@ -9,6 +9,7 @@ mod demo;
 mod devices;
 mod error;
 mod inspect;
+mod llm;
 mod progress;
 mod reference;
 mod reporting;
@@ -43,7 +44,12 @@ fn main() -> ExitCode {
         Command::Verify(a) => verify::run(a),
         Command::Inspect(a) => inspect::run(a),
         Command::Devices(a) => devices::run(a),
+        Command::Bench(a) if a.llm => llm::bench::run(a),
         Command::Bench(a) => bench::run(a),
+        Command::Generate(a) => llm::generate::run(a),
+        Command::Chat(a) => llm::chat::run(a),
+        Command::Logits(a) => llm::logits::run(a),
+        Command::Quality(a) => llm::quality::run(a),
         Command::Demo(a) => demo::run(a),
     };
     match result {

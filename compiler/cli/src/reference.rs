@@ -5,8 +5,8 @@ use drift_bundle::caps::Api;
 use drift_bundle::plan::{self, EntryPoint, Io, ObjectKind, Plan, Step, TexelFormat};
 use drift_bundle::{Bundle, Contents};
 use drift_driver::shaders::kernel_from_bytes;
-use drift_kernel::Scalar;
 use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options, Program};
+use drift_kernel::{Kernel, Scalar};
 use drift_runtime::{OutputTensor, Outputs, TensorRef, read_output, write_input};
 
 /// A bundle loaded into the interpreter.
@@ -15,8 +15,10 @@ pub struct ReferenceSession {
     variant: usize,
     memory: Memory,
     objects: Vec<ObjectId>,
-    /// Per dispatch of the entry point, in order: pipelines share code, not dispatch sizes.
-    programs: Vec<Program>,
+    kernels: Vec<Kernel>,
+    /// Per entry point, once it was run, and dispatch in order: pipelines share code, not dispatch
+    /// sizes.
+    programs: Vec<Option<Vec<Program>>>,
 }
 
 impl ReferenceSession {
@@ -49,22 +51,13 @@ impl ReferenceSession {
             for blob in v.shaders().iter() {
                 kernels.push(kernel_from_bytes(blob)?);
             }
-            for step in main_entry(v.plan).map_or(&[][..], |e| &e.steps) {
-                let Step::Dispatch { pipeline, workgroups, .. } = step else { continue };
-                let shader = v.plan.pipelines[*pipeline as usize].shader as usize;
-                let mut kernel = kernels[shader].clone();
-                kernel.workgroups = *workgroups;
-                programs.push(
-                    interp::compile(&kernel, &Options::default())
-                        .map_err(|e| CliError::bad(e.to_string()))?,
-                );
-            }
+            programs.resize_with(v.plan.entry_points.len(), || None);
         }
         let contents = bundle.into_contents();
-        Ok(ReferenceSession { contents, variant, memory, objects, programs })
+        Ok(ReferenceSession { contents, variant, memory, objects, kernels, programs })
     }
 
-    fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Plan {
         &self.contents.variants[self.variant].plan
     }
 
@@ -72,7 +65,7 @@ impl ReferenceSession {
         main_entry(self.plan()).map_or(&[], |e| &e.inputs)
     }
 
-    /// Runs the first entry point.
+    /// Sets the inputs and runs the first entry point.
     pub fn run(&mut self, inputs: &[(&str, TensorRef<'_>)]) -> Result<Outputs> {
         let Some(entry) = main_entry(self.plan()) else {
             return Err(CliError::bad("the bundle has no entry point"));
@@ -86,8 +79,32 @@ impl ReferenceSession {
             write_input(io, tensor, &mut staged[..bytes as usize])?;
             self.memory.write(self.objects[io.object as usize], io.offset, &staged);
         }
-        let mut programs = self.programs.iter();
-        for step in &entry.steps {
+        self.run_entry(0)?;
+        let outputs = main_entry(self.plan()).map_or(&[][..], |e| &e.outputs);
+        let tensors = outputs
+            .iter()
+            .map(|io| {
+                let bytes = io.elems().unwrap_or(0) * io.device_elem.bytes();
+                let raw = self.memory.read(self.objects[io.object as usize], io.offset, bytes);
+                OutputTensor {
+                    name: io.name.clone(),
+                    elem: io.elem,
+                    shape: io.shape.clone(),
+                    bytes: read_output(io, &raw),
+                }
+            })
+            .collect();
+        Ok(Outputs { tensors })
+    }
+
+    /// Runs an entry point with inputs and states as they are.
+    pub fn run_entry(&mut self, entry: usize) -> Result {
+        if self.programs[entry].is_none() {
+            let compiled = self.compile(entry)?;
+            self.programs[entry] = Some(compiled);
+        }
+        let mut programs = self.programs[entry].iter().flatten();
+        for step in &self.plan().entry_points[entry].steps {
             match step {
                 Step::Barrier => {}
                 Step::Copy { src, src_offset, dst, dst_offset, bytes } => {
@@ -104,21 +121,31 @@ impl ReferenceSession {
                 }
             }
         }
-        let tensors = entry
-            .outputs
-            .iter()
-            .map(|io| {
-                let bytes = io.elems().unwrap_or(0) * io.device_elem.bytes();
-                let raw = self.memory.read(self.objects[io.object as usize], io.offset, bytes);
-                OutputTensor {
-                    name: io.name.clone(),
-                    elem: io.elem,
-                    shape: io.shape.clone(),
-                    bytes: read_output(io, &raw),
-                }
-            })
-            .collect();
-        Ok(Outputs { tensors })
+        Ok(())
+    }
+
+    fn compile(&self, entry: usize) -> Result<Vec<Program>> {
+        let plan = self.plan();
+        let mut out = Vec::new();
+        for step in &plan.entry_points[entry].steps {
+            let Step::Dispatch { pipeline, workgroups, .. } = step else { continue };
+            let shader = plan.pipelines[*pipeline as usize].shader as usize;
+            let mut kernel = self.kernels[shader].clone();
+            kernel.workgroups = *workgroups;
+            let program = interp::compile(&kernel, &Options::default());
+            out.push(program.map_err(|e| CliError::bad(e.to_string()))?);
+        }
+        Ok(out)
+    }
+
+    /// Bytes of a state, on the boundaries of 4-byte words.
+    pub fn read_state(&self, io: &Io, offset: u64, bytes: u64) -> Vec<u8> {
+        self.memory.read(self.objects[io.object as usize], io.offset + offset, bytes)
+    }
+
+    /// Overwrites bytes of a state, on the boundaries of 4-byte words.
+    pub fn write_state(&self, io: &Io, offset: u64, data: &[u8]) {
+        self.memory.write(self.objects[io.object as usize], io.offset + offset, data);
     }
 
     fn bind(&self, bind: &plan::Bind) -> Bind {

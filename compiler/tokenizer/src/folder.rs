@@ -125,103 +125,22 @@ pub(crate) fn around(bos: Option<(&str, u32)>, eos: Option<(&str, u32)>) -> Valu
 
 /// Name of the asset with the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// Name of the asset with the chat format: see [`crate::chat::Chat::from_json`].
-pub const CHAT: &str = "chat.json";
-/// Name of the asset with ids and defaults of generation: see [`Generation`].
-pub const GENERATION: &str = "generation.json";
+/// Name of the asset with the chat template: see [`crate::chat::Chat::from_json`].
+pub const CHAT: &str = "chat_template.json";
 
-/// All that a bundle carries of a folder beside the weights, as (asset name, bytes).
-///
-/// A folder without tokenizer gives the generation settings only: such a model can be run on ids.
+/// What a bundle carries to turn a prompt into ids and ids into text, as (asset name, bytes): nothing
+/// for a folder without tokenizer, which can be run on ids only.
 pub fn assets(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let settings = Settings::read(folder)?;
-    let tokenizer = read(folder, &settings)?;
-    let generation = Generation::read(folder, tokenizer.as_ref(), &settings)?;
-    let mut out = vec![(GENERATION, generation.to_json())];
-    if let Some(t) = &tokenizer {
-        out.push((TOKENIZER, t.to_json().to_vec()));
-        if let Some(template) = &settings.chat_template {
-            let chat = json!({
-                "template": template,
-                "bos_token": settings.bos.as_deref().unwrap_or(""),
-                "eos_token": settings.eos.as_deref().unwrap_or(""),
-            });
-            out.push((CHAT, chat.to_string().into_bytes()));
-        }
+    let Some(tokenizer) = read(folder, &settings)? else { return Ok(Vec::new()) };
+    let mut out = vec![(TOKENIZER, tokenizer.to_json().to_vec())];
+    if let Some(template) = settings.chat_template {
+        let chat = crate::chat::Chat {
+            template,
+            bos_token: settings.bos.unwrap_or_default(),
+            eos_token: settings.eos.unwrap_or_default(),
+        };
+        out.push((CHAT, serde_json::to_vec(&chat).map_err(|e| Error::invalid(CHAT, e))?));
     }
     Ok(out)
-}
-
-/// What `generation_config.json` says, with what `config.json` and the tokenizer say where it is
-/// silent.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct Generation {
-    /// Ids that end the text.
-    pub eos: Vec<u32>,
-    pub bos: Option<u32>,
-    /// Whether the model's authors sample by default; the rest is how.
-    pub do_sample: bool,
-    pub temperature: Option<f32>,
-    pub top_k: Option<u32>,
-    pub top_p: Option<f32>,
-    pub min_p: Option<f32>,
-    pub repetition_penalty: Option<f32>,
-}
-
-impl Generation {
-    fn read(
-        folder: &Path,
-        tokenizer: Option<&Tokenizer>,
-        settings: &Settings,
-    ) -> Result<Generation> {
-        let own = json_file(folder, "generation_config.json")?;
-        let model = json_file(folder, "config.json")?;
-        // models with a vision part have the language model's settings one level down
-        let inner = &model["text_config"];
-        let named = |name: &Option<String>| tokenizer?.id(name.as_deref()?);
-        let ids = |key: &str| -> Result<Vec<u32>> {
-            for (file, v) in [
-                ("generation_config.json", &own[key]),
-                ("config.json", &model[key]),
-                ("config.json", &inner[key]),
-            ] {
-                let list = v.as_array().map_or(std::slice::from_ref(v), Vec::as_slice);
-                let list: Vec<&Value> = list.iter().filter(|v| !v.is_null()).collect();
-                if !list.is_empty() {
-                    let id = |v: &&Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
-                    return list.iter().map(id).collect::<Option<_>>().ok_or_else(|| {
-                        Error::invalid(
-                            folder.join(file).display(),
-                            format!("{key}: expected token ids"),
-                        )
-                    });
-                }
-            }
-            Ok(Vec::new())
-        };
-        let mut eos = ids("eos_token_id")?;
-        if eos.is_empty() {
-            eos.extend(named(&settings.eos));
-        }
-        let number = |key: &str| own[key].as_f64().map(|v| v as f32);
-        Ok(Generation {
-            eos,
-            bos: ids("bos_token_id")?.first().copied().or_else(|| named(&settings.bos)),
-            do_sample: own["do_sample"].as_bool().unwrap_or(false),
-            temperature: number("temperature"),
-            top_k: own["top_k"].as_u64().and_then(|k| u32::try_from(k).ok()),
-            top_p: number("top_p"),
-            min_p: number("min_p"),
-            repetition_penalty: number("repetition_penalty"),
-        })
-    }
-
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    pub fn from_json(bytes: &[u8]) -> Result<Generation> {
-        serde_json::from_slice(bytes).map_err(|e| Error::invalid(GENERATION, e))
-    }
 }
