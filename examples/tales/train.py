@@ -112,6 +112,20 @@ def write(folder: Path, model: LlamaForCausalLM, tokenizer: Tokenizer) -> None:
         add_bos_token=True, clean_up_tokenization_spaces=False, model_max_length=CONTEXT), indent=2) + "\n")
 
 
+@torch.no_grad()
+def greedy(model: LlamaForCausalLM, tokenizer: Tokenizer, prompt: str, limit: int) -> dict:
+    """What the stored model goes on with in float64, and how clear each choice is."""
+    ids = tokenizer.encode(prompt).ids
+    told, margins = [], []
+    while len(told) < limit and (not told or told[-1] != END):
+        last = model(input_ids=torch.tensor([ids + told]), use_cache=False).logits[0, -1]
+        best = last.topk(2).values
+        told.append(int(last.argmax()))
+        margins.append(round(float(best[0] - best[1]), 4))
+    text = tokenizer.decode(ids + told)
+    return dict(prompt=prompt, prompt_ids=ids, greedy_ids=told, margins=margins, text=text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=3000)
@@ -123,11 +137,13 @@ def main() -> None:
     tokenizer = make_tokenizer()
     model = train(tokenizer, args.steps, args.batch, args.stories, args.device)
     write(args.output, model, tokenizer)
-    model = model.half().float()  # as it was stored
-    for prompt in ["Once upon a time", "Once there was a brave mouse named Zoe.", "One day Tom found a red key."]:
-        ids = torch.tensor([tokenizer.encode(prompt).ids])
-        out = model.generate(ids, max_new_tokens=300, do_sample=False, eos_token_id=END, pad_token_id=END)
-        print("\n" + tokenizer.decode(out[0].tolist()))
+    model = model.half().double()  # as it was stored
+    prompts = ["Once upon a time", "Once there was a brave mouse named Zoe.", "One day Tom found a red key."]
+    answers = [greedy(model, tokenizer, prompt, 300) for prompt in prompts]
+    text = ",\n".join(json.dumps(answer) for answer in answers)
+    (args.output / "greedy_f64.json").write_text(f"[\n{text}\n]\n")
+    for answer in answers:
+        print("\n" + answer["text"])
 
 
 if __name__ == "__main__":
