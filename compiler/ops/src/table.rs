@@ -30,7 +30,8 @@ ops! {
     // recurrent
     lstm gru rnn
     // language models
-    linear embedding last_row
+    linear embedding last_row sample
+    attention cached_attention
     // quantization
     quantize_linear dequantize_linear dynamic_quantize_linear matmul_nbits
 }

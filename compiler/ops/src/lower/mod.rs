@@ -7,6 +7,7 @@
 
 mod arg_reduce;
 mod args;
+mod attention;
 mod concat;
 mod conv_transpose;
 mod cumsum;
@@ -15,7 +16,7 @@ mod gather;
 mod grid;
 mod grid_sample;
 mod last_row;
-mod linear;
+pub mod linear;
 mod map;
 mod matmul;
 mod norm;
@@ -27,6 +28,7 @@ mod recurrent;
 mod reduce;
 mod resize;
 mod rows;
+mod sample;
 mod scatter;
 mod softmax;
 mod steps;
@@ -50,7 +52,9 @@ pub type LowerFn = fn(&mut Lowering<'_>) -> Result<()>;
 fn lowering_of(op: &str) -> Option<LowerFn> {
     Some(match op {
         "arg_reduce" => arg_reduce::lower,
+        "attention" => attention::plain::lower,
         "batch_norm" => norm::batch,
+        "cached_attention" => attention::cached::lower,
         "concat" => concat::lower,
         "conv" => conv::lower,
         "conv_transpose" => conv_transpose::lower,
@@ -79,6 +83,7 @@ fn lowering_of(op: &str) -> Option<LowerFn> {
         "resize" => resize::lower,
         "rms_norm" => norm::trailing,
         "rnn" => recurrent::lower,
+        "sample" => sample::lower,
         "scatter_elements" => scatter::elements,
         "scatter_nd" => scatter::nd,
         "slice" => views::lower,

@@ -2,8 +2,10 @@
 
 pub mod affine_grid;
 pub mod arg_reduce;
+pub mod attention;
 pub mod batch_norm;
 pub mod bias_gelu;
+pub mod cached_attention;
 pub mod col2im;
 pub mod concat;
 pub mod constant;
@@ -50,6 +52,7 @@ pub mod resize;
 pub mod reverse_sequence;
 pub mod rms_norm;
 pub mod rnn;
+pub mod sample;
 pub mod scatter_elements;
 pub mod scatter_nd;
 pub mod shape;
