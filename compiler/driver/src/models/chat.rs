@@ -5,7 +5,7 @@
 //! it writes, and the format it belongs to is data. Text of a format holds special tokens by name:
 //! it must be tokenized with special tokens recognized.
 
-use super::config::{Config, read_text};
+use super::config::{Config, invalid, read_text};
 use crate::error::Result;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -184,17 +184,15 @@ impl TokenizerFacts {
         }
         let path = folder.join("tokenizer.json");
         if path.exists() {
-            let cfg = Config::parse(&path, &read_text(&path, MAX_BYTES)?)?;
-            if let Some(Value::Array(tokens)) = cfg.get("added_tokens") {
-                for token in tokens {
-                    let id = token.get("id").and_then(Value::as_u64);
-                    facts.add_special(id.and_then(|n| n.try_into().ok()), token.get("content"));
-                }
+            let text = read_text(&path, MAX_BYTES)?;
+            let file: TokenizerFile = serde_json::from_str(&text)
+                .map_err(|e| invalid(format!("{}: not a tokenizer: {e}", path.display())))?;
+            for token in file.added_tokens {
+                facts.special.push((token.content, token.id));
             }
             facts.add_bos = facts.add_bos.or_else(|| {
-                let bos = facts.bos.as_deref()?;
-                let written = cfg.get("post_processor")?.to_string();
-                Some(written.contains(&Value::from(bos).to_string()))
+                let bos = Value::from(facts.bos.as_deref()?).to_string();
+                Some(file.post_processor?.to_string().contains(&bos))
             });
         }
         Ok(facts)
@@ -209,6 +207,20 @@ impl TokenizerFacts {
     fn id(&self, name: &str) -> Option<u32> {
         self.special.iter().find(|(n, _)| n == name).map(|(_, id)| *id)
     }
+}
+
+/// What is read of `tokenizer.json`; its vocabulary is skipped.
+#[derive(serde::Deserialize)]
+struct TokenizerFile {
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    post_processor: Option<Value>,
+}
+
+#[derive(serde::Deserialize)]
+struct AddedToken {
+    id: u32,
+    content: String,
 }
 
 /// A token is a string or an object with the string as `content`.

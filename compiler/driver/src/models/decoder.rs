@@ -278,7 +278,7 @@ impl<'a> Builder<'a> {
             .with("head_dim", d.head_dim as i64)
             .with("rotary_dim", rotary_dim as i64)
             .with("interleaved", 0)
-            .with("window", a.window.unwrap_or(0) as i64)
+            .with("window", options.window(a.window).unwrap_or(0) as i64)
             .with("softcap", a.softcap.unwrap_or(0.0))
             .with("scale", a.scale)
             .with("norm_eps", d.norm_eps);

@@ -71,20 +71,17 @@ fn read(src: &Source, names: &Names) -> Result<Decoder> {
         Some(kinds) => kinds.section("sliding_attention")?,
         None => None,
     };
-    let theta = cfg.positive_or("rope_local_base_freq", 1e4)?;
+    let defaults = RopeDefaults {
+        layer_type: "sliding_attention",
+        theta: cfg.positive_or("rope_local_base_freq", 1e4)?,
+        head_dim: dims.head_dim,
+        max_positions: dims.max_positions,
+        original: dims.max_positions,
+        old_names: false,
+    };
     let local = match local {
-        Some(parameters) => {
-            let defaults = RopeDefaults {
-                layer_type: "sliding_attention",
-                theta,
-                head_dim: dims.head_dim,
-                max_positions: dims.max_positions,
-                original: dims.max_positions,
-                old_names: false,
-            };
-            Rope::scaled(cfg, &parameters, &defaults)?
-        }
-        None => Rope { dim: dims.head_dim, theta, scaling: Scaling::None },
+        Some(parameters) => Rope::scaled(cfg, &parameters, &defaults)?,
+        None => Rope { theta: defaults.theta, scaling: Scaling::None, ..decoder.ropes[0].clone() },
     };
     decoder.ropes.push(local);
     for (layer, sliding) in decoder.layers.iter_mut().zip(&sliding) {

@@ -1,6 +1,7 @@
 //! What a person chooses when a language model is compiled.
 
 use super::config::{invalid, unsupported};
+use super::rope::Scaling;
 use super::spec::{Decoder, Role};
 use crate::error::Result;
 use crate::target::Precision;
@@ -69,8 +70,8 @@ pub struct Quantize {
 impl Quantize {
     /// What `--quantize` takes.
     pub const NAMES: [&'static str; 13] = [
-        "none", "f16", "q8", "q8g32", "q8g64", "q8g128", "q4", "q4g32", "q4g64", "q4g128", "q4c",
-        "8/4/4", "f32",
+        "none", "f32", "f16", "q8", "q8g32", "q8g64", "q8g128", "q4", "q4g32", "q4g64", "q4g128",
+        "q4c", "8/4/4",
     ];
 
     /// `q4` is 4 bits in groups of 32, `q4c` one scale per channel, `8/4/4` the paper's mixture:
@@ -136,6 +137,16 @@ impl Options {
                  made for: text beyond them may be poor"
             ));
         }
+        for rope in &decoder.ropes {
+            if let Scaling::LongRope { original, .. } = rope.scaling
+                && context > original
+            {
+                notes.push(format!(
+                    "positions are scaled for texts of more than {original} tokens; if yours are \
+                     shorter, --context {original} is closer to the original"
+                ));
+            }
+        }
         if self.chunk == 0 {
             return Err(invalid("a prefill of 0 rows"));
         }
@@ -160,11 +171,16 @@ impl Options {
 }
 
 impl Resolved {
+    /// The window in force: one as long as the context hides nothing.
+    pub fn window(&self, window: Option<usize>) -> Option<usize> {
+        window.filter(|w| *w < self.context)
+    }
+
     /// Slots of a layer's cache: the context, or a ring that holds the window and a chunk.
     pub fn slots(&self, window: Option<usize>) -> usize {
-        match window {
+        match self.window(window) {
             None => self.context,
-            Some(w) => self.context.min((w + self.chunk).next_multiple_of(64)),
+            Some(w) => (w + self.chunk).next_multiple_of(64),
         }
     }
 }

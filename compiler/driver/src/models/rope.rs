@@ -15,6 +15,8 @@ use std::io::{self, Write};
 pub struct Rope {
     /// Elements of a head that are rotated, the first ones; pairs are (i, i + dim/2).
     pub dim: usize,
+    /// What exponents are shares of: `dim`, or one less where a part of a head is an odd number.
+    pub span: usize,
     pub theta: f64,
     pub scaling: Scaling,
 }
@@ -135,21 +137,20 @@ impl Rope {
         if theta <= 1.0 {
             return Err(cfg.error("rope_theta", "must be above 1"));
         }
-        let dim = (d.head_dim as f64 * part) as usize;
-        if dim < 2 || !dim.is_multiple_of(2) {
-            return Err(cfg.error(
-                "head_dim",
-                &format!("gives {dim} rotated elements per head; they must be an even number"),
-            ));
+        let span = (d.head_dim as f64 * part) as usize;
+        let dim = span.next_multiple_of(2);
+        if dim < 2 || dim > d.head_dim {
+            let message = format!("({}) is too small to rotate pairs of elements", d.head_dim);
+            return Err(cfg.error("head_dim", &message));
         }
-        Ok(Rope { dim, theta, scaling: Scaling::None })
+        Ok(Rope { dim, span, theta, scaling: Scaling::None })
     }
 
     /// Angle per position of each pair, and the factor of cos and sin, for `context` positions.
     /// `Err` says why there is no fixed table.
     pub fn frequencies(&self, context: usize) -> Result<(Vec<f64>, f64), String> {
         let half = self.dim / 2;
-        let power = |i: usize| self.theta.powf(2.0 * i as f64 / self.dim as f64);
+        let power = |i: usize| self.theta.powf(2.0 * i as f64 / self.span as f64);
         let plain: Vec<f64> = (0..half).map(|i| 1.0 / power(i)).collect();
         Ok(match &self.scaling {
             Scaling::None => (plain, 1.0),
@@ -170,7 +171,7 @@ impl Rope {
             Scaling::Yarn { factor, original, beta_fast, beta_slow, truncate, attention } => {
                 // index of the frequency that turns `rotations` times within the original context
                 let index = |rotations: f64| {
-                    self.dim as f64 * (original / (rotations * 2.0 * PI)).ln()
+                    self.span as f64 * (original / (rotations * 2.0 * PI)).ln()
                         / (2.0 * self.theta.ln())
                 };
                 let (mut low, mut high) = (index(*beta_fast), index(*beta_slow));
@@ -178,7 +179,7 @@ impl Rope {
                     (low, high) = (low.floor(), high.ceil());
                 }
                 low = low.max(0.0);
-                high = high.min(self.dim as f64 - 1.0);
+                high = high.min(self.span as f64 - 1.0);
                 if low == high {
                     high += 0.001;
                 }
@@ -208,7 +209,7 @@ impl Rope {
     /// The tables cos and sin, f32 [context, dim/2].
     pub fn tables(&self, context: usize) -> Result<[LazyTensor; 2], String> {
         let (frequencies, factor) = self.frequencies(context)?;
-        let key = format!("rope {} {} {:?} {context}", self.dim, self.theta, self.scaling);
+        let key = format!("rope {} {} {:?} {context}", self.span, self.theta, self.scaling);
         let table = |name: &str, f: fn(f64) -> f64| {
             let frequencies = frequencies.clone();
             LazyTensor::new(format!("{key} {name}"), move |out: &mut dyn Write| -> io::Result<()> {
