@@ -1,9 +1,9 @@
-//! `driftc demo`: the main job on the embedded model, stage by stage.
+//! The vision model of `driftc demo`, stage by stage.
 //!
-//! The model (examples/shapes) tells eight drawn shapes apart; it was trained by the script beside
-//! it on pictures that the script draws.
+//! It (examples/shapes) tells eight drawn shapes apart; it was trained by the script beside it on
+//! pictures that the script draws.
 
-use crate::args::{Backend, DemoArgs, Place};
+use super::Demo;
 use crate::array::Array;
 use crate::error::{CliError, Result, Status};
 use crate::runner::Runner;
@@ -12,14 +12,14 @@ use drift_bundle::plan::ElemType;
 use drift_driver::dims::DimBindings;
 use drift_driver::pipeline::Compiled;
 use drift_driver::{CompileOptions, Stage, package, pipeline, target};
-use drift_runtime::{Bundle, Device};
-use serde_json::json;
+use drift_runtime::Bundle;
+use serde_json::{Value, json};
 use std::time::Instant;
 
-static MODEL: &[u8] = include_bytes!("../../../examples/shapes/shapes.onnx");
-static PICTURES: &[u8] = include_bytes!("../../../examples/shapes/pictures.npy");
-static LABELS: &[u8] = include_bytes!("../../../examples/shapes/labels.npy");
-static LOGITS: &[u8] = include_bytes!("../../../examples/shapes/logits.npy");
+static MODEL: &[u8] = include_bytes!("../../../../examples/shapes/shapes.onnx");
+static PICTURES: &[u8] = include_bytes!("../../../../examples/shapes/pictures.npy");
+static LABELS: &[u8] = include_bytes!("../../../../examples/shapes/labels.npy");
+static LOGITS: &[u8] = include_bytes!("../../../../examples/shapes/logits.npy");
 
 const CLASSES: [&str; 8] =
     ["circle", "ring", "square", "triangle", "cross", "star", "stripes", "dots"];
@@ -34,32 +34,9 @@ fn npy_data(bytes: &'static [u8]) -> &'static [u8] {
     &bytes[10 + length..]
 }
 
-/// Where to run: the best GPU found; without any driver the interpreter, said plainly.
-fn place(args: &DemoArgs) -> (Place, Option<String>) {
-    let mut place = args.place.clone();
-    let mut note = None;
-    if place.backend == Backend::Auto {
-        match Device::list() {
-            Ok(list) if !list.is_empty() => place.backend = Backend::Vulkan,
-            found => {
-                place.backend = Backend::Reference;
-                let why = found.err().map_or("no device".to_owned(), |e| e.to_string());
-                note = Some(format!(
-                    "no GPU driver found ({why}); running on the reference interpreter (CPU)"
-                ));
-            }
-        }
-    }
-    (place, note)
-}
-
-pub fn run(args: &DemoArgs) -> Result {
-    let (place, note) = place(args);
-    let say = |text: String| {
-        if !args.json {
-            println!("{text}");
-        }
-    };
+/// Compiles and runs it; gives what there is to say as JSON.
+pub fn run(demo: &Demo) -> Result<Value> {
+    let say = |text: String| demo.say(&text);
     say(format!(
         "model       examples/shapes, {} bytes of ONNX: which shape is drawn?",
         MODEL.len()
@@ -82,17 +59,14 @@ pub fn run(args: &DemoArgs) -> Result {
     let meta = drift_bundle::Meta::new("shapes", "driftc", env!("CARGO_PKG_VERSION"));
     let bytes = package::to_vec(&compiled, meta)?;
     let compile_time = start.elapsed();
-    if !args.json {
+    if !demo.json {
         print_stages(&compiled, &bytes);
     }
     say(format!("compiled in {:.0} ms", compile_time.as_secs_f64() * 1e3));
 
     let bundle = Bundle::from_vec(bytes)?;
-    if let Some(note) = &note {
-        say(note.clone());
-    }
     let start = Instant::now();
-    let mut runner = Runner::load(&bundle, &place)?;
+    let mut runner = Runner::load(&bundle, &demo.place)?;
     say(format!(
         "running on  {} (loaded in {:.0} ms)",
         runner.place(),
@@ -129,17 +103,12 @@ pub fn run(args: &DemoArgs) -> Result {
         rows.push(json!({ "answer": CLASSES[answer], "expected": CLASSES[usize::from(label)] }));
     }
     say(format!("{right} of {} right; largest difference from PyTorch {worst:.2e}", labels.len()));
-    if args.json {
-        println!(
-            "{:#}",
-            json!({
-                "device": runner.place(), "note": note, "right": right, "pictures": rows,
-                "max_abs_error": worst, "compile": summary::json(&compiled, Some(bundle.bytes().len() as u64)),
-            })
-        );
-    }
     if right == labels.len() && worst <= TOLERANCE {
-        Ok(())
+        let bytes = Some(bundle.bytes().len() as u64);
+        Ok(json!({
+            "device": runner.place(), "right": right, "pictures": rows, "max_abs_error": worst,
+            "compile": summary::json(&compiled, bytes),
+        }))
     } else {
         Err(CliError::new(
             Status::OutputsDiffer,
