@@ -63,7 +63,9 @@ pub(crate) fn uses(kernel: &Kernel) -> Needs {
             }
         }
     }
-    if kernel.subgroup_size != 0 {
+    // Vulkan asks for a size pipeline by pipeline; elsewhere a device has one size or another, which
+    // `subgroup_size` alone says
+    if kernel.subgroup_size != 0 && dialect == Dialect::SpirV {
         features = features.union(Features::SUBGROUP_SIZE_CONTROL);
     }
     out.matrix_shapes.sort();
