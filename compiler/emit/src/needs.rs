@@ -24,6 +24,11 @@ impl Needs {
     pub fn of(kernel: &Kernel, dialect: Dialect, options: &DialectOptions) -> Needs {
         let mut out = uses(kernel);
         let f16_stored = out.features.contains(Features::STORAGE_16BIT);
+        // Vulkan asks for a size pipeline by pipeline; elsewhere a device has one size or another,
+        // which `subgroup_size` alone says
+        if out.subgroup_size != 0 && dialect == Dialect::SpirV {
+            out.features = out.features.union(Features::SUBGROUP_SIZE_CONTROL);
+        }
         match dialect {
             Dialect::SpirV => {
                 if out.features.contains(Features::COOPERATIVE_MATRIX) {
@@ -62,11 +67,6 @@ pub(crate) fn uses(kernel: &Kernel) -> Needs {
                 out.matrix_shapes.push(shape);
             }
         }
-    }
-    // Vulkan asks for a size pipeline by pipeline; elsewhere a device has one size or another, which
-    // `subgroup_size` alone says
-    if kernel.subgroup_size != 0 && dialect == Dialect::SpirV {
-        features = features.union(Features::SUBGROUP_SIZE_CONTROL);
     }
     out.matrix_shapes.sort();
 
