@@ -11,7 +11,7 @@
 //!
 //! | state | type | meaning |
 //! |---|---|---|
-//! | `params` | i32\[16\] | position, active rows, row that `head` reads, seed |
+//! | `params` | i32\[16\] | position, active rows, row that `head` reads, seed, length of the text as far as the host knows (for rotations that depend on it; 0 = unknown) |
 //! | `tokens` | i32\[context+1\] | token ids by position |
 //! | `sampling` | f32\[8\] | temperature, top_k, top_p, repetition penalty, min_p, penalty window |
 //! | `logits` | f32\[1, vocab\] | of the last active row |
@@ -226,15 +226,20 @@ impl<'a> Builder<'a> {
         let network = self.network;
         let (d, options) = (network.decoder, network.options);
         let (a, w) = (&d.layers[i].attention, &network.layers[i]);
-        let (cos, sin, rotary_dim) = match a.rope {
-            None => (None, None, 0),
+        let (mut rotary_dim, mut rope_switch) = (0, 0);
+        let (cos, sin) = match a.rope {
+            None => (None, None),
             Some(r) => {
-                let shape = [options.context, d.ropes[r].dim / 2];
+                let rope = &d.ropes[r];
+                let switch = rope.switch(options.context);
+                (rotary_dim, rope_switch) = (rope.dim, switch.unwrap_or(0));
+                let sets = 1 + usize::from(switch.is_some());
+                let shape = [sets * options.context, rope.dim / 2];
                 let [cos, sin] = &network.ropes[r];
                 let mut table = |name: &str, lazy: &LazyTensor| {
                     self.graph.add_lazy(format!("{name}.{r}"), DType::F32, shape, lazy.clone())
                 };
-                (Some(table("cos", cos)), Some(table("sin", sin)), d.ropes[r].dim)
+                (Some(table("cos", cos)), Some(table("sin", sin)))
             }
         };
         let slots = options.slots(a.window);
@@ -277,6 +282,7 @@ impl<'a> Builder<'a> {
             .with("kv_heads", d.kv_heads as i64)
             .with("head_dim", d.head_dim as i64)
             .with("rotary_dim", rotary_dim as i64)
+            .with("rope_switch", rope_switch as i64)
             .with("interleaved", 0)
             .with("window", options.window(a.window).unwrap_or(0) as i64)
             .with("softcap", a.softcap.unwrap_or(0.0))

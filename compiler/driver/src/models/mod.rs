@@ -231,6 +231,8 @@ impl Checkpoint {
             "max_positions": self.decoder.max_positions,
             // the smallest ring: how far back a text can be cut without reading it again
             "ring": self.ring(&resolved),
+            // a conversation that grows past it must be read again from its first token
+            "rope_switch": self.decoder.ropes.iter().find_map(|r| r.switch(resolved.context)),
         });
         let chat = chat::asset(
             &self.tokenizer,

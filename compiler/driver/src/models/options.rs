@@ -1,7 +1,6 @@
 //! What a person chooses when a language model is compiled.
 
 use super::config::{invalid, unsupported};
-use super::rope::Scaling;
 use super::spec::{Decoder, Role};
 use crate::error::Result;
 use crate::target::Precision;
@@ -136,16 +135,6 @@ impl Options {
                 "the context of {context} tokens is longer than the {most} positions the model was \
                  made for: text beyond them may be poor"
             ));
-        }
-        for rope in &decoder.ropes {
-            if let Scaling::LongRope { original, .. } = rope.scaling
-                && context > original
-            {
-                notes.push(format!(
-                    "positions are scaled for texts of more than {original} tokens; if yours are \
-                     shorter, --context {original} is closer to the original"
-                ));
-            }
         }
         if self.chunk == 0 {
             return Err(invalid("a prefill of 0 rows"));

@@ -146,9 +146,17 @@ impl Rope {
         Ok(Rope { dim, span, theta, scaling: Scaling::None })
     }
 
-    /// Angle per position of each pair, and the factor of cos and sin, for `context` positions.
+    /// Longest text of the first set of angles; `None` where there is one set.
+    pub fn switch(&self, context: usize) -> Option<usize> {
+        match &self.scaling {
+            Scaling::LongRope { original, .. } if context > *original => Some(*original),
+            _ => None,
+        }
+    }
+
+    /// Angle per position of each pair for a text of `text` tokens, and the factor of cos and sin.
     /// `Err` says why there is no fixed table.
-    pub fn frequencies(&self, context: usize) -> Result<(Vec<f64>, f64), String> {
+    pub fn frequencies(&self, text: usize) -> Result<(Vec<f64>, f64), String> {
         let half = self.dim / 2;
         let power = |i: usize| self.theta.powf(2.0 * i as f64 / self.span as f64);
         let plain: Vec<f64> = (0..half).map(|i| 1.0 / power(i)).collect();
@@ -156,7 +164,7 @@ impl Rope {
             Scaling::None => (plain, 1.0),
             Scaling::Linear { factor } => (plain.iter().map(|f| f / factor).collect(), 1.0),
             Scaling::Dynamic { max } => {
-                if context > *max {
+                if text > *max {
                     return Err(format!(
                         "the dynamic rope scaling of this model changes with the length of the \
                          text beyond {max} positions, which a compiled table cannot"
@@ -165,7 +173,7 @@ impl Rope {
                 (plain, 1.0)
             }
             Scaling::LongRope { short, long, original, attention } => {
-                let divisors = if context > *original { long } else { short };
+                let divisors = if text > *original { long } else { short };
                 (plain.iter().zip(divisors).map(|(f, d)| f / d).collect(), *attention)
             }
             Scaling::Yarn { factor, original, beta_fast, beta_slow, truncate, attention } => {
@@ -206,21 +214,26 @@ impl Rope {
         })
     }
 
-    /// The tables cos and sin, f32 [context, dim/2].
+    /// The tables cos and sin, f32 [context, dim/2]; with a [`Rope::switch`] twice as many rows,
+    /// those of long texts below.
     pub fn tables(&self, context: usize) -> Result<[LazyTensor; 2], String> {
-        let (frequencies, factor) = self.frequencies(context)?;
+        let short = self.switch(context).map(|text| self.frequencies(text)).transpose()?;
+        let sets: Vec<(Vec<f64>, f64)> =
+            short.into_iter().chain([self.frequencies(context)?]).collect();
         let key = format!("rope {} {} {:?} {context}", self.span, self.theta, self.scaling);
         let table = |name: &str, f: fn(f64) -> f64| {
-            let frequencies = frequencies.clone();
+            let sets = sets.clone();
             LazyTensor::new(format!("{key} {name}"), move |out: &mut dyn Write| -> io::Result<()> {
-                let mut row = Vec::with_capacity(4 * frequencies.len());
-                for p in 0..context {
-                    row.clear();
-                    for angle in &frequencies {
-                        let v = f(p as f64 * angle) * factor;
-                        row.extend_from_slice(&(v as f32).to_le_bytes());
+                for (frequencies, factor) in &sets {
+                    let mut row = Vec::with_capacity(4 * frequencies.len());
+                    for p in 0..context {
+                        row.clear();
+                        for angle in frequencies {
+                            let v = f(p as f64 * angle) * factor;
+                            row.extend_from_slice(&(v as f32).to_le_bytes());
+                        }
+                        out.write_all(&row)?;
                     }
-                    out.write_all(&row)?;
                 }
                 Ok(())
             })

@@ -90,6 +90,11 @@ impl Session {
         self.states.insert(state.to_owned(), new);
     }
 
+    /// Tells how long the text will be.
+    pub fn announce(&mut self, tokens: usize) {
+        self.set("params", 4, tokens as f64);
+    }
+
     /// Evaluates an entry point: states in, states out.
     pub fn run(&mut self, entry: &str) {
         let (_, graph) = self.module.entries.iter().find(|(name, _)| name == entry).unwrap();

@@ -20,6 +20,10 @@ use drift_ir::{Attrs, DType, Shape, Tensor, ValueId};
 /// of the normalization of q and k, or none; 8 ks and 9 vs `[kv_heads, C]` for an int8 cache, where
 /// k and v are u32 `[kv_heads, C, dh / 4]` of four signed bytes each, the first in the low byte.
 ///
+/// With attribute `rope_switch` the tables hold two sets of angles, one below the other (longrope):
+/// the second is for texts of more than so many tokens. A text is as long as the positions up to the
+/// last active row, or params\[4\] where that is more: what the host knows to come.
+///
 /// Results: `[S, heads * dh]`, then the updated k, v (, ks, vs).
 ///
 /// Attributes: see [`CachedAttention`].
@@ -48,6 +52,9 @@ pub const K_GAMMA: usize = 7;
 pub const K_SCALES: usize = 8;
 pub const V_SCALES: usize = 9;
 
+/// Element of params with the length of the text, as far as the host knows.
+pub const TEXT: usize = 4;
+
 /// Attributes and dims of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CachedAttention {
@@ -61,6 +68,8 @@ pub struct CachedAttention {
     pub context: usize,
     /// Leading elements of a head that are rotated; 0 = no rotary embedding.
     pub rotary_dim: usize,
+    /// Longest text of the first half of the tables; 0 = there is one set of angles.
+    pub rope_switch: usize,
     /// Pairs are (0, 1), (2, 3) ...; else element i pairs with i + rotary_dim / 2.
     pub interleaved: bool,
     /// A row sees positions > p - window; 0 = all up to its own.
@@ -142,7 +151,7 @@ impl CachedAttention {
         if c.shape(PARAMS)?.elems() < 2 || c.dtype(PARAMS)? != DType::I32 {
             return Err(c.invalid("params must be i32 of 2 elements or more"));
         }
-        let mut rotary_dim = 0;
+        let (mut rotary_dim, rope_switch) = (0, size("rope_switch", Some(0))?);
         if c.get(COS).is_some() {
             rotary_dim = size("rotary_dim", Some(head_dim))?;
             if rotary_dim > head_dim || !rotary_dim.is_multiple_of(2) || rotary_dim == 0 {
@@ -154,6 +163,13 @@ impl CachedAttention {
             let table = [positions.max(1), rotary_dim / 2];
             expect(c, COS, "cos", &table, "rotated elements")?;
             expect(c, SIN, "sin", &table, "rotated elements")?;
+            if rope_switch > 0 && (!positions.is_multiple_of(2) || c.shape(PARAMS)?.elems() <= TEXT)
+            {
+                return Err(c.invalid(format!(
+                    "rope_switch needs two tables of equal length, not {positions} rows, and the \
+                     length of the text in params"
+                )));
+            }
         }
         let window = size("window", Some(0))?;
         let rows = qkv[0];
@@ -174,6 +190,7 @@ impl CachedAttention {
             head_dim,
             context,
             rotary_dim,
+            rope_switch,
             interleaved: a.int("interleaved", 0) != 0,
             window,
             softcap: a.float("softcap", 0.0),
@@ -197,6 +214,7 @@ pub fn attrs(a: &CachedAttention) -> Attrs {
         .with("kv_heads", a.kv_heads as i64)
         .with("head_dim", a.head_dim as i64)
         .with("rotary_dim", a.rotary_dim as i64)
+        .with("rope_switch", a.rope_switch as i64)
         .with("interleaved", i64::from(a.interleaved))
         .with("window", a.window as i64)
         .with("softcap", a.softcap)
@@ -291,6 +309,10 @@ fn reference(c: &RefCtx) -> Result<Vec<Tensor>> {
     let gamma = |i: usize| c.get(i).map(Tensor::to_f64s);
     let (q_gamma, k_gamma) = (gamma(Q_GAMMA), gamma(K_GAMMA));
     let width = (a.heads + 2 * a.kv_heads) * dh;
+    let text = (p0 + active).max(params.get(TEXT).map_or(0, |n| (*n).max(0) as usize));
+    // rows of the tables before those in force
+    let above =
+        if a.rope_switch > 0 && text > a.rope_switch { c.tensor(COS)?.shape[0] / 2 } else { 0 };
     // a head of a row, normalized and rotated
     let head = |row: usize, head: usize, gamma: &Option<Vec<f64>>| {
         let mut x = qkv[row * width + head * dh..][..dh].to_vec();
@@ -299,7 +321,7 @@ fn reference(c: &RefCtx) -> Result<Vec<Tensor>> {
         }
         if a.rotary_dim > 0 {
             let half = a.rotary_dim / 2;
-            let at = (p0 + row) * half;
+            let at = (above + p0 + row) * half;
             let (Some(cos), Some(sin)) = (cos.get(at..at + half), sin.get(at..at + half)) else {
                 return Err(c.invalid(format!("no cos and sin for position {}", p0 + row)));
             };

@@ -64,7 +64,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
         a: a.clone(),
         queries: l.temp_arg(&k, queries, Access::Read),
         cache: Cache::bind(l, &k, &a, true, true, Access::Read),
-        params: Params::load(&k.b, params, a.rows),
+        params: Params::load(&k.b, params, &a),
         out: temps.is_none().then(|| result(l, &k, &a, Access::Write)),
     };
     let to = temps.map(|t| Partials::bind(l, &k, t, Access::Write));
@@ -132,7 +132,7 @@ fn reduce(
     let params = l.operand(&k, op::PARAMS)?;
     let out = result(l, &k, a, Access::Write);
     let b = &k.b;
-    let params = Params::load(b, params, a.rows);
+    let params = Params::load(b, params, a);
     let id = crate::lower::grid::linear_id(b, size, groups);
     b.if_(id.lt(count as u32), || {
         let (quad, row) = (id % quads, id / quads);
@@ -211,7 +211,7 @@ impl<'b> Io<'b> for Stored<'b> {
 
     fn range(&self, w: &Work<'b>) -> (E<'b>, E<'b>) {
         let (first, last) = (w.row(0u32).token, w.row(w.plan.rows - 1).token);
-        let Params { position, active } = self.params;
+        let Params { position, active, .. } = self.params;
         let end = (last + 1u32).min(active);
         let hi = w.b.select(first.lt(active), position + end, w.b.u32(0));
         (window_start(&self.a, position + first), hi)

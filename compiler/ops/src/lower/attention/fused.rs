@@ -82,7 +82,7 @@ impl<'b> Fused<'b> {
             shares: (vectors > 0).then(|| b.shared("shares", Scalar::F32, 1, vectors * SHARES)),
             quads,
         };
-        let params = Params::load(b, params, a.rows);
+        let params = Params::load(b, params, a);
         let factor = p.factor() as f32;
         Ok(Fused { a: a.clone(), factor, heads, cache, params, out, fresh })
     }
@@ -127,9 +127,8 @@ impl<'b> Fused<'b> {
             let (v, quad) = (i / w.quads, i % w.quads);
             let (is_query, [token, head]) = self.vector(w, v);
             let d = if quads == w.quads { quad } else { quad.min(quads - 1) } * 4u32;
-            let at = self.params.position + token;
             let x = match shares {
-                None => self.heads.turned(b, [token, head, d], None, at),
+                None => self.heads.turned(b, [token, head, d], None, &self.params),
                 Some(shares) => {
                     let sum = (0..SHARES)
                         .map(|s| shares.load(v * SHARES + s))
@@ -140,7 +139,7 @@ impl<'b> Fused<'b> {
                     let x = b.var_uninit("x", drift_kernel::F32X4);
                     let turn = |gamma: Option<TensorId>| {
                         let norm = gamma.map(|g| (inv, g));
-                        x.set(self.heads.turned(b, [token, head, d], norm, at));
+                        x.set(self.heads.turned(b, [token, head, d], norm, &self.params));
                     };
                     b.if_else(
                         is_query,

@@ -12,7 +12,7 @@ use drift_kernel::{Builder, E, Scalar, TensorId};
 pub struct Heads {
     a: CachedAttention,
     qkv: TensorId,
-    /// cos, sin and the positions they have.
+    /// cos, sin and the positions that each set of angles has.
     tables: Option<(TensorId, TensorId, u32)>,
     q_gamma: Option<TensorId>,
     k_gamma: Option<TensorId>,
@@ -64,7 +64,8 @@ impl Heads {
         let qkv = l.operand_viewed(k, op::QKV, view, None)?;
         let mut tables = None;
         if a.rotary_dim > 0 && (parts.q || parts.k) {
-            let positions = l.shape(op::COS)?[0] as u32;
+            let sets = if a.rope_switch > 0 { 2 } else { 1 };
+            let positions = l.shape(op::COS)?[0] as u32 / sets;
             tables = Some((l.operand_f32(k, op::COS)?, l.operand_f32(k, op::SIN)?, positions));
         }
         let gamma = |i: usize, on: bool| -> Result<Option<TensorId>> {
@@ -88,13 +89,14 @@ impl Heads {
         b.load4(self.qkv, &[row, head, d], 2)
     }
 
-    /// The same, normalized and rotated for position `at`. `norm`: 1 / rms of the head and the scale.
+    /// The same, normalized and rotated for the row's position. `norm`: 1 / rms of the head and the
+    /// scale.
     pub fn turned<'b>(
         &self,
         b: &'b Builder,
         [row, head, d]: [E<'b>; 3],
         norm: Option<(E<'b>, TensorId)>,
-        at: E<'b>,
+        params: &Params<'b>,
     ) -> E<'b> {
         let quad = |d: E<'b>| {
             let x = self.raw(b, row, head, d);
@@ -104,7 +106,11 @@ impl Heads {
             }
         };
         let Some((cos, sin, positions)) = self.tables else { return quad(d) };
-        let at = at.min(positions - 1);
+        let at = (params.position + row).min(positions - 1);
+        let at = match params.long {
+            Some(long) => b.select(long, at + positions, at),
+            None => at,
+        };
         let (dh, rd) = (self.a.head_dim as u32, self.a.rotary_dim as u32);
         let half = rd / 2;
         // past the rotated part of a head: some angle, and the element stays
@@ -182,13 +188,19 @@ pub struct Params<'b> {
     pub position: E<'b>,
     /// Rows that are not padding.
     pub active: E<'b>,
+    /// Whether the second set of angles holds, where there are two.
+    long: Option<E<'b>>,
 }
 
 impl<'b> Params<'b> {
-    pub fn load(b: &'b Builder, params: TensorId, rows: usize) -> Params<'b> {
-        let [position, active] =
-            [0, 1].map(|i| b.load(params, &[b.u32(i)]).max(0).cast(Scalar::U32));
-        Params { position, active: active.min(rows as u32) }
+    pub fn load(b: &'b Builder, params: TensorId, a: &CachedAttention) -> Params<'b> {
+        let element = |i: usize| b.load(params, &[b.u32(i as u32)]).max(0).cast(Scalar::U32);
+        let (position, active) = (element(0), element(1).min(a.rows as u32));
+        let long = (a.rope_switch > 0).then(|| {
+            let text = (position + active).max(element(op::TEXT));
+            text.gt(a.rope_switch as u32)
+        });
+        Params { position, active, long }
     }
 }
 
@@ -225,7 +237,7 @@ pub fn relayout(
     let cache = Cache::bind(l, &k, a, parts.k, parts.v, drift_kernel::Access::Write);
     let q = parts.q.then(|| l.temp_arg(&k, scratch, drift_kernel::Access::Write));
     let b = &k.b;
-    let params = Params::load(b, params, a.rows);
+    let params = Params::load(b, params, a);
     let id = crate::lower::grid::linear_id(b, size, groups);
     let (vector, quad) = (id / lanes, id % lanes);
     let whole = (count * u64::from(lanes)).is_multiple_of(u64::from(size));
@@ -236,7 +248,6 @@ pub fn relayout(
     let per_row = (end - first) as u32;
     let (row, head) = (vector / per_row, vector % per_row + first as u32);
     let (is_q, is_v) = (head.lt(a.heads as u32), head.ge((a.heads + a.kv_heads) as u32));
-    let at = params.position + row;
     let memory = b.shared("parts", Scalar::F32, 1, size);
     let local = b.local_index();
     let norms = heads.q_gamma.is_some() || heads.k_gamma.is_some();
@@ -249,7 +260,7 @@ pub fn relayout(
     let value = b.var("value", b.zero4());
     let turn = |gamma: Option<TensorId>| {
         let norm = inv.and_then(|inv| gamma.map(|g| (inv, g)));
-        let x = heads.turned(b, [row, head, d], norm, at);
+        let x = heads.turned(b, [row, head, d], norm, &params);
         value.set(heads.inside(b, d, x));
     };
     b.if_(inside, || {
@@ -280,7 +291,7 @@ pub fn relayout(
             combine(b, memory, local, peak, lanes, |x, y| x.max(y)) / 127.0
         });
         let x = scale.map_or(x, |s| quantized(b, x, s));
-        let slot = at % a.context as u32;
+        let slot = (params.position + row) % a.context as u32;
         let live = inside.and(row.lt(params.active));
         if parts.k {
             let is_k = (!is_q).and(!is_v);

@@ -11,6 +11,8 @@ struct Spec {
     position: usize,
     active: usize,
     norms: bool,
+    /// Length of the text, as far as the host knows.
+    text: usize,
 }
 
 const fn spec(rows: usize, heads: usize, kv_heads: usize, head_dim: usize) -> Spec {
@@ -21,6 +23,7 @@ const fn spec(rows: usize, heads: usize, kv_heads: usize, head_dim: usize) -> Sp
         head_dim,
         context: 24,
         rotary_dim: head_dim,
+        rope_switch: 0,
         interleaved: false,
         window: 0,
         softcap: 0.0,
@@ -28,7 +31,7 @@ const fn spec(rows: usize, heads: usize, kv_heads: usize, head_dim: usize) -> Sp
         norm_eps: 1e-6,
         int8: false,
     };
-    Spec { a, position: 0, active: rows, norms: false }
+    Spec { a, position: 0, active: rows, norms: false, text: 0 }
 }
 
 impl Spec {
@@ -42,6 +45,12 @@ impl Spec {
         self
     }
 
+    /// Two sets of angles, the second for texts of more than `switch` tokens.
+    fn switch(mut self, switch: usize, text: usize) -> Spec {
+        (self.a.rope_switch, self.text) = (switch, text);
+        self
+    }
+
     fn norms(mut self) -> Spec {
         self.norms = true;
         self
@@ -52,14 +61,17 @@ impl Spec {
         let width = (a.heads + 2 * a.kv_heads) * a.head_dim;
         let rotates = a.rotary_dim > 0;
         let positions = self.position + a.rows;
+        let rows = if a.rope_switch > 0 { 2 * positions } else { positions };
         let half = a.rotary_dim / 2;
         let angle = |i: usize| {
             let (p, j) = (i / half.max(1), i % half.max(1));
-            p as f64 / 10_000f64.powf(j as f64 / half as f64)
+            // the second set turns slower
+            let p = if p < positions { p as f64 } else { (p - positions) as f64 / 3.0 };
+            p / 10_000f64.powf(j as f64 / half as f64)
         };
         let table = |f: fn(f64) -> f64| {
-            let v: Vec<f64> = (0..positions * half).map(|i| f(angle(i))).collect();
-            rotates.then(|| Tensor::from_f64s(DType::F32, [positions, half], &v))
+            let v: Vec<f64> = (0..rows * half).map(|i| f(angle(i))).collect();
+            rotates.then(|| Tensor::from_f64s(DType::F32, [rows, half], &v))
         };
         let cache = |seed: u64| match a.int8 {
             false => sample_f32(seed, [a.kv_heads, a.context, a.head_dim]),
@@ -83,6 +95,7 @@ impl Spec {
         let gamma = |seed: u64| self.norms.then(|| sample_f32(seed, [a.head_dim]));
         let mut params = vec![0; 16];
         (params[0], params[1]) = (self.position as i64, self.active as i64);
+        params[super::TEXT] = self.text as i64;
         let operands = vec![
             Some(sample(1, DType::F32, [a.rows, width])),
             table(f64::cos),
@@ -112,6 +125,10 @@ pub fn cases() -> Vec<Case> {
         spec(1, 2, 2, 16).with(none).at(5, 1).case("decode without rope"),
         spec(1, 4, 2, 16).with(|a| a.interleaved = true).at(9, 1).case("decode interleaved"),
         spec(1, 4, 2, 32).with(|a| a.rotary_dim = 12).at(9, 1).case("decode partial rope"),
+        spec(1, 4, 2, 16).at(9, 1).switch(10, 0).case("decode rope before its switch"),
+        spec(1, 4, 2, 16).at(10, 1).switch(10, 0).case("decode rope after its switch"),
+        spec(3, 2, 1, 16).at(2, 3).switch(10, 11).case("rope of a text that will be long"),
+        spec(20, 2, 1, 16).at(2, 9).switch(10, 0).case("rows, rope after its switch"),
         spec(1, 4, 2, 16).norms().at(11, 1).case("decode norms"),
         spec(1, 4, 2, 16).with(ring).at(6, 1).case("decode window edge"),
         spec(1, 4, 2, 16).with(ring).at(31, 1).case("decode ring wraps"),
