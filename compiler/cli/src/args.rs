@@ -72,6 +72,10 @@ pub struct CompileOptions {
     /// Language models: element type of the KV cache [default: f16, at --precision f32 f32]
     #[arg(long, value_name = "f32|f16|int8")]
     pub kv_cache: Option<String>,
+    /// Language models: text on which ranges are measured, to find what f16 cannot hold [default: some
+    /// lines of prose and code]
+    #[arg(long, value_name = "FILE|none")]
+    pub calibrate: Option<String>,
     /// Leave out a pass or rewrite rule, by name
     #[arg(long = "disable", value_name = "PASS")]
     pub disabled: Vec<String>,
@@ -101,6 +105,7 @@ impl CompileOptions {
             context: Some(context),
             chunk: 1024,
             kv_cache: None,
+            calibrate: None,
             disabled: Vec::new(),
             bisect: None,
             memory: "best".to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::args::{CompileArgs, CompileOptions, Emit};
 use crate::error::{CliError, Result, Status};
+use crate::llm::assets;
 use crate::progress::Bar;
 use crate::summary;
 use drift_driver::dims::DimBindings;
@@ -15,9 +16,14 @@ use std::time::Instant;
 
 /// Turns the options of the command line into the driver's.
 pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::CompileOptions> {
+    let precision = precision(o)?;
+    let calibration = match o.model.is_dir() && precision != Precision::F32 {
+        true => assets::calibration(&o.model, o.calibrate.as_deref())?,
+        false => Vec::new(),
+    };
     Ok(drift_driver::CompileOptions {
         bindings: bindings(&o.dims, &o.shapes)?,
-        precision: precision(o)?,
+        precision,
         disabled: o.disabled.clone(),
         bisect_limit: o.bisect,
         quantize: if o.model.is_dir() {
@@ -25,7 +31,7 @@ pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::Co
         } else {
             quantize::graph_scheme(o.quantize.as_deref())?
         },
-        calibration: Vec::new(),
+        calibration,
         memory: o.memory.parse().map_err(|e| CliError::bad(format!("--memory: {e}")))?,
         targets: target::resolve(&o.targets)?,
         stop_after,
@@ -97,7 +103,7 @@ pub fn compile(
     if o.model.is_dir() {
         let start = Instant::now();
         let mut module = models::module(&o.model, &model_options(o, options.precision)?)?;
-        crate::llm::assets::add(&o.model, &mut module)?;
+        assets::add(&o.model, &mut module)?;
         let compiled = pipeline::compile_module(module, options, start, &mut |s, target, done| {
             bar.stage(s, target, done);
         })?;
@@ -119,6 +125,9 @@ pub fn meta(o: &CompileOptions, options: &drift_driver::CompileOptions) -> drift
     let mut meta = drift_bundle::Meta::new(&model, "driftc", env!("CARGO_PKG_VERSION"));
     meta.set("precision", &options.precision.to_string());
     meta.set("memory", &options.memory.to_string());
+    if let Some(scheme) = &o.quantize {
+        meta.set("quantize", scheme);
+    }
     if !options.disabled.is_empty() {
         meta.set("disabled", &options.disabled.join(","));
     }

@@ -56,7 +56,9 @@ impl From<StageError> for CliError {
 impl From<RuntimeError> for CliError {
     fn from(e: RuntimeError) -> CliError {
         let (status, help) = match e.kind() {
-            RuntimeErrorKind::Bundle | RuntimeErrorKind::Input => (Status::BadInput, None),
+            RuntimeErrorKind::Bundle | RuntimeErrorKind::Input | RuntimeErrorKind::ContextFull => {
+                (Status::BadInput, None)
+            }
             RuntimeErrorKind::NoDevice => (
                 Status::NoDevice,
                 Some(

@@ -3,7 +3,7 @@
 use crate::args::InspectArgs;
 use crate::error::{CliError, Result};
 use crate::summary::bytes as human;
-use drift_bundle::plan::{Bind, ObjectKind, Plan, Step};
+use drift_bundle::plan::{Bind, Io, ObjectKind, Plan, Step};
 use drift_bundle::{Bundle, Variant};
 use serde_json::{Value, json};
 
@@ -35,6 +35,9 @@ fn print(bundle: &Bundle<'_>, len: usize) {
             s.offset,
             s.bytes
         );
+    }
+    for (name, bytes) in bundle.assets() {
+        println!("asset {name}, {} bytes", bytes.len());
     }
     for (i, v) in bundle.variants().enumerate() {
         print_variant(i, &v);
@@ -77,8 +80,15 @@ fn print_variant(i: usize, v: &Variant<'_>) {
         };
         println!("  object {n}: {:?}, {what}", o.role);
     }
+    for s in &plan.states {
+        println!(
+            "  state {} {:?} {:?} (as {:?} in object {} at {})",
+            s.name, s.elem, s.shape, s.device_elem, s.object, s.offset
+        );
+    }
     for e in &plan.entry_points {
-        println!("  entry point {}", e.name);
+        let (dispatches, barriers) = counts(&e.steps);
+        println!("  entry point {}: {dispatches} dispatches, {barriers} barriers", e.name);
         for (way, list) in [("input", &e.inputs), ("output", &e.outputs)] {
             for io in list {
                 println!(
@@ -91,6 +101,13 @@ fn print_variant(i: usize, v: &Variant<'_>) {
             println!("    {n:>4} {}", step_text(plan, step));
         }
     }
+}
+
+/// Dispatches and barriers.
+fn counts(steps: &[Step]) -> (usize, usize) {
+    let dispatches = steps.iter().filter(|s| matches!(s, Step::Dispatch { .. })).count();
+    let barriers = steps.iter().filter(|s| matches!(s, Step::Barrier)).count();
+    (dispatches, barriers)
 }
 
 fn step_text(plan: &Plan, step: &Step) -> String {
@@ -127,10 +144,20 @@ fn as_json(bundle: &Bundle<'_>, len: usize) -> Value {
             })
         })
         .collect();
+    let assets: Vec<Value> =
+        bundle.assets().map(|(name, b)| json!({ "name": name, "bytes": b.len() })).collect();
     let variants: Vec<Value> = bundle.variants().map(|v| variant_json(&v)).collect();
     json!({
         "bytes": len, "model": bundle.meta().model(), "meta": meta, "sections": sections,
+        "assets": assets,
         "weights_bytes": bundle.weights().len(), "variants": variants,
+    })
+}
+
+fn io_json(io: &Io) -> Value {
+    json!({
+        "name": io.name, "dtype": format!("{:?}", io.elem).to_lowercase(), "shape": io.shape,
+        "object": io.object,
     })
 }
 
@@ -140,18 +167,8 @@ fn variant_json(v: &Variant<'_>) -> Value {
         .entry_points
         .iter()
         .map(|e| {
-            let io = |list: &[drift_bundle::plan::Io]| -> Vec<Value> {
-                list.iter()
-                    .map(|io| {
-                        json!({
-                            "name": io.name, "dtype": format!("{:?}", io.elem).to_lowercase(),
-                            "shape": io.shape, "object": io.object,
-                        })
-                    })
-                    .collect()
-            };
-            let dispatches = e.steps.iter().filter(|s| matches!(s, Step::Dispatch { .. })).count();
-            let barriers = e.steps.iter().filter(|s| matches!(s, Step::Barrier)).count();
+            let io = |list: &[Io]| -> Vec<Value> { list.iter().map(io_json).collect() };
+            let (dispatches, barriers) = counts(&e.steps);
             let steps: Vec<String> = e.steps.iter().map(|s| step_text(plan, s)).collect();
             json!({
                 "name": e.name, "inputs": io(&e.inputs), "outputs": io(&e.outputs),
@@ -178,5 +195,6 @@ fn variant_json(v: &Variant<'_>) -> Value {
         },
         "pipelines": plan.pipelines.len(), "shaders": v.shaders().len(),
         "objects": plan.objects.len(), "entry_points": entries,
+        "states": plan.states.iter().map(io_json).collect::<Vec<_>>(),
     })
 }

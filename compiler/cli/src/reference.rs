@@ -3,7 +3,7 @@
 use crate::error::{CliError, Result, Status};
 use drift_bundle::caps::Api;
 use drift_bundle::plan::{self, EntryPoint, Io, ObjectKind, Plan, Step, TexelFormat};
-use drift_bundle::{Bundle, Contents};
+use drift_bundle::{Bundle, Contents, Section};
 use drift_driver::shaders::kernel_from_bytes;
 use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options, Program};
 use drift_kernel::{Kernel, Scalar};
@@ -138,14 +138,48 @@ impl ReferenceSession {
         Ok(out)
     }
 
-    /// Bytes of a state, on the boundaries of 4-byte words.
-    pub fn read_state(&self, io: &Io, offset: u64, bytes: u64) -> Vec<u8> {
-        self.memory.read(self.objects[io.object as usize], io.offset + offset, bytes)
+    /// The same by name.
+    pub fn run_named(&mut self, name: &str) -> Result {
+        let entry = self.plan().entry_points.iter().position(|e| e.name == name);
+        let entry = entry
+            .ok_or_else(|| CliError::bad(format!("the bundle has no entry point `{name}`")))?;
+        self.run_entry(entry)
     }
 
-    /// Overwrites bytes of a state, on the boundaries of 4-byte words.
-    pub fn write_state(&self, io: &Io, offset: u64, data: &[u8]) {
-        self.memory.write(self.objects[io.object as usize], io.offset + offset, data);
+    /// Bytes of a state, as the runs so far leave it.
+    pub fn read_state(&self, name: &str, offset: u64, out: &mut [u8]) -> Result {
+        let (object, at) = self.state(name, offset, out.len())?;
+        out.copy_from_slice(&self.memory.read(object, at, out.len() as u64));
+        Ok(())
+    }
+
+    /// Overwrites bytes of a state.
+    pub fn write_state(&self, name: &str, offset: u64, data: &[u8]) -> Result {
+        let (object, at) = self.state(name, offset, data.len())?;
+        // memory is of words: what is around the bytes stays
+        let (first, end) = (at / 4 * 4, (at + data.len() as u64).next_multiple_of(4));
+        let mut words = self.memory.read(object, first, end - first);
+        words[(at - first) as usize..][..data.len()].copy_from_slice(data);
+        self.memory.write(object, first, &words);
+        Ok(())
+    }
+
+    /// Object and byte offset of a part of a state.
+    fn state(&self, name: &str, offset: u64, bytes: usize) -> Result<(ObjectId, u64)> {
+        let io = self.plan().states.iter().find(|io| io.name == name);
+        let io = io.ok_or_else(|| CliError::bad(format!("the bundle has no state `{name}`")))?;
+        match offset.checked_add(bytes as u64) {
+            Some(end) if end <= io.device_bytes().unwrap_or(0) => {
+                Ok((self.objects[io.object as usize], io.offset + offset))
+            }
+            _ => Err(CliError::bad(format!("state `{name}` has no {bytes} bytes at {offset}"))),
+        }
+    }
+
+    /// Tells the weights of one model from those of another.
+    pub fn weights_hash(&self) -> u64 {
+        let weights = self.contents.sections.iter().find(|s| s.section == Section::Weights);
+        weights.map_or(0, |s| s.hash)
     }
 
     fn bind(&self, bind: &plan::Bind) -> Bind {

@@ -72,87 +72,6 @@ impl Runner {
         }
     }
 
-    /// Starts `n` runs of an entry point, with inputs and states as they are.
-    pub fn submit(&mut self, entry: &str, n: u32) -> Result {
-        match self {
-            Runner::Gpu(s) => {
-                s.set_entry(entry)?;
-                Ok(s.submit_n(n)?)
-            }
-            Runner::Reference(s) => {
-                let index = entry_index(s.plan(), entry)?;
-                (0..n).try_for_each(|_| s.run_entry(index))
-            }
-        }
-    }
-
-    /// The same, and some bytes of a state as these runs leave it, for [`Runner::fetched`]. At most
-    /// eight may be asked for and not yet taken.
-    pub fn submit_fetch(
-        &mut self,
-        entry: &str,
-        n: u32,
-        state: &str,
-        offset: u64,
-        bytes: u64,
-    ) -> Result<Fetch> {
-        match self {
-            Runner::Gpu(s) => {
-                s.set_entry(entry)?;
-                Ok(Fetch::Ticket(s.submit_fetch(n, state, offset, bytes)?))
-            }
-            Runner::Reference(_) => {
-                self.submit(entry, n)?;
-                let mut out = vec![0; bytes as usize];
-                self.read_state(state, offset, &mut out)?;
-                Ok(Fetch::Bytes(out))
-            }
-        }
-    }
-
-    /// Waits for what was asked for.
-    pub fn fetched(&mut self, fetch: Fetch) -> Result<Vec<u8>> {
-        match (self, fetch) {
-            (Runner::Gpu(s), Fetch::Ticket(ticket)) => Ok(s.fetched(ticket)?.to_vec()),
-            (_, Fetch::Bytes(bytes)) => Ok(bytes),
-            (Runner::Reference(_), Fetch::Ticket(_)) => {
-                Err(CliError::bad("a ticket of another session"))
-            }
-        }
-    }
-
-    /// Waits until all runs have finished.
-    pub fn wait(&mut self) -> Result {
-        match self {
-            Runner::Gpu(s) => Ok(s.wait()?),
-            Runner::Reference(_) => Ok(()),
-        }
-    }
-
-    /// Bytes of a state, in multiples of 4, as the runs so far leave it.
-    pub fn read_state(&mut self, name: &str, offset: u64, out: &mut [u8]) -> Result {
-        match self {
-            Runner::Gpu(s) => Ok(s.read_state(name, offset, out)?),
-            Runner::Reference(s) => {
-                let io = state(s.plan(), name, offset, out.len())?;
-                out.copy_from_slice(&s.read_state(io, offset, out.len() as u64));
-                Ok(())
-            }
-        }
-    }
-
-    /// Overwrites bytes of a state, in multiples of 4, for the runs from now on.
-    pub fn write_state(&mut self, name: &str, offset: u64, data: &[u8]) -> Result {
-        match self {
-            Runner::Gpu(s) => Ok(s.write_state(name, offset, data)?),
-            Runner::Reference(s) => {
-                let io = state(s.plan(), name, offset, data.len())?;
-                s.write_state(io, offset, data);
-                Ok(())
-            }
-        }
-    }
-
     /// GPU time of `n` replays; the interpreter has none.
     pub fn bench(&mut self, n: u32) -> Result<Option<(GpuTime, Profile)>> {
         match self {
@@ -165,27 +84,10 @@ impl Runner {
     }
 }
 
-/// Bytes of a state on their way to the host.
+/// Bytes of a state on their way to the host, or there.
 pub enum Fetch {
     Ticket(Ticket),
     Bytes(Vec<u8>),
-}
-
-fn entry_index(plan: &Plan, name: &str) -> Result<usize> {
-    plan.entry_points
-        .iter()
-        .position(|e| e.name == name)
-        .ok_or_else(|| CliError::bad(format!("the bundle has no entry point `{name}`")))
-}
-
-/// A state that has this range.
-fn state<'p>(plan: &'p Plan, name: &str, offset: u64, bytes: usize) -> Result<&'p Io> {
-    let io = plan.states.iter().find(|io| io.name == name);
-    let io = io.ok_or_else(|| CliError::bad(format!("the bundle has no state `{name}`")))?;
-    match offset.checked_add(bytes as u64) {
-        Some(end) if end <= io.device_bytes().unwrap_or(0) => Ok(io),
-        _ => Err(CliError::bad(format!("state `{name}` has no {bytes} bytes at {offset}"))),
-    }
 }
 
 fn check_names(wanted: &[Io], given: &[(String, Array)]) -> Result {

@@ -14,7 +14,7 @@ pub enum Error {
     /// A file that cannot be opened or is not there.
     #[error("{0}")]
     File(String),
-    /// Text that cannot be encoded, or a conversation that the template refuses.
+    /// Text that cannot be encoded.
     #[error("{0}")]
     Text(String),
 }

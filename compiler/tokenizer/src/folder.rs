@@ -1,5 +1,4 @@
-//! The tokenizer of a model folder, whatever its files are, and what else of the folder is needed to
-//! turn a prompt into text.
+//! The tokenizer of a model folder, whatever its files are.
 
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
@@ -14,8 +13,6 @@ pub struct Settings {
     pub eos: Option<String>,
     pub add_bos: Option<bool>,
     pub add_eos: Option<bool>,
-    /// Jinja.
-    pub chat_template: Option<String>,
 }
 
 /// Longest file that is read: vocabularies of a million tokens have 40 MB.
@@ -55,27 +52,13 @@ impl Settings {
         let config = json_file(folder, "tokenizer_config.json")?;
         let map = json_file(folder, "special_tokens_map.json")?;
         let named = |key: &str| token(&config[key]).or_else(|| token(&map[key]));
-        let template = match file(folder, "chat_template.jinja")? {
-            Some(bytes) => Some(String::from_utf8(bytes).map_err(|_| {
-                Error::invalid(folder.join("chat_template.jinja").display(), "no UTF-8")
-            })?),
-            None => template(&config["chat_template"]),
-        };
         Ok(Settings {
             bos: named("bos_token"),
             eos: named("eos_token"),
             add_bos: config["add_bos_token"].as_bool(),
             add_eos: config["add_eos_token"].as_bool(),
-            chat_template: template,
         })
     }
-}
-
-/// The template, or of several named ones the default.
-fn template(v: &Value) -> Option<String> {
-    let named = |t: &&Value| t["name"] == "default";
-    let list = v.as_array().and_then(|l| l.iter().find(named).or(l.first()));
-    v.as_str().or_else(|| list?["template"].as_str()).map(str::to_owned)
 }
 
 /// The tokenizer of a folder; `None` if it has none.
@@ -123,24 +106,5 @@ pub(crate) fn around(bos: Option<(&str, u32)>, eos: Option<(&str, u32)>) -> Valu
     })
 }
 
-/// Name of the asset with the tokenizer.
+/// Name of the asset of a bundle that holds the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// Name of the asset with the chat template: see [`crate::chat::Chat::from_json`].
-pub const CHAT: &str = "chat_template.json";
-
-/// What a bundle carries to turn a prompt into ids and ids into text, as (asset name, bytes): nothing
-/// for a folder without tokenizer, which can be run on ids only.
-pub fn assets(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
-    let settings = Settings::read(folder)?;
-    let Some(tokenizer) = read(folder, &settings)? else { return Ok(Vec::new()) };
-    let mut out = vec![(TOKENIZER, tokenizer.to_json().to_vec())];
-    if let Some(template) = settings.chat_template {
-        let chat = crate::chat::Chat {
-            template,
-            bos_token: settings.bos.unwrap_or_default(),
-            eos_token: settings.eos.unwrap_or_default(),
-        };
-        out.push((CHAT, serde_json::to_vec(&chat).map_err(|e| Error::invalid(CHAT, e))?));
-    }
-    Ok(out)
-}

@@ -10,14 +10,12 @@
 //! | `tokenizer.model`, base64 ranks of tiktoken | [`tiktoken`] |
 //! | `vocab.json` and `merges.txt` (GPT-2, CLIP) | [`pairs`] |
 //!
-//! [`folder::read`] chooses among them. [`stream::Stream`] turns tokens into text one by one, and
-//! [`chat`] renders the chat template of a model.
+//! [`folder::read`] chooses among them. [`stream::Stream`] turns tokens into text one by one.
 #![forbid(unsafe_code)]
 
 mod added;
 mod bpe;
 mod bytes;
-pub mod chat;
 mod decode;
 mod error;
 pub mod folder;

@@ -117,7 +117,7 @@ pub fn run(demo: &Demo) -> Result<Value> {
         Ok(())
     })?;
     told += &stream.finish();
-    demo.say(&format!("running on  {}\n\n{told}\n", model.runner.place()));
+    demo.say(&format!("running on  {}\n\n{told}\n", model.place()));
 
     // beyond a token that was nearly another one the tales may part
     let compared = sure.iter().position(|s| !s).unwrap_or(want.len()).min(ids.len());
@@ -132,7 +132,7 @@ pub fn run(demo: &Demo) -> Result<Value> {
             .help("please report it with the output of `driftc devices`"));
     }
     Ok(json!({
-        "device": model.runner.place(), "text": told, "compared": compared, "same": same,
+        "device": model.place(), "text": told, "compared": compared, "same": same,
         "timing": timing.json(), "compile": summary::json(&compiled, Some(bundle.bytes().len() as u64)),
     }))
 }

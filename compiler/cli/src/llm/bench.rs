@@ -35,11 +35,11 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 /// Time from a prompt to the first token after it; the cache is empty before.
 fn time_prefill(model: &mut Model, prompt: &[u32]) -> Result<Duration> {
-    model.truncate(0);
+    model.reset()?;
     let start = Instant::now();
     model.prefill(prompt)?;
     let mut time = Duration::ZERO;
-    model.generate(1, |_| {
+    model.decode(1, |_| {
         time = start.elapsed();
         Ok(true)
     })?;
@@ -54,7 +54,7 @@ pub fn decode_rate(model: &mut Model, ids: &[u32]) -> Result<Option<f64>> {
     };
     time_prefill(model, &ids[..ids.len().min(room)])?;
     let mut start = None;
-    let count = model.generate(STEPS + 1, |_| {
+    let count = model.decode(STEPS + 1, |_| {
         start.get_or_insert_with(Instant::now);
         Ok(true)
     })?;
@@ -79,7 +79,7 @@ pub fn run(args: &BenchArgs) -> Result {
         ))
         .help("compile with a larger --context, or give smaller --prefill and --decode"));
     }
-    let prompt = some_ids(prefill, model.vocab());
+    let prompt = some_ids(prefill, model.vocabulary());
     time_prefill(&mut model, &prompt)?;
     let first = since.elapsed();
 
@@ -92,7 +92,7 @@ pub fn run(args: &BenchArgs) -> Result {
     for _ in 0..REPEATS {
         time_prefill(&mut model, &prompt)?;
         let mut start = None;
-        model.generate(decode + 1, |_| {
+        model.decode(decode + 1, |_| {
             start.get_or_insert_with(Instant::now);
             Ok(true)
         })?;
@@ -100,11 +100,11 @@ pub fn run(args: &BenchArgs) -> Result {
     }
     let (prefill_time, decode_time) = (median(prefills), median(decodes));
     let host = Host::now();
-    let (device, states) = device_bytes(model.runner.plan());
+    let (device, states) = device_bytes(model.plan());
     let file = bundle.bytes().len() as u64;
     if args.json {
         let result: Value = json!({
-            "device": model.runner.place(), "model": bundle.meta().model(),
+            "device": model.place(), "model": bundle.meta().model(),
             "prefill_tokens": prefill, "prefill_seconds": prefill_time.as_secs_f64(),
             "prefill_tokens_per_second": rate(prefill, prefill_time),
             "decode_tokens": decode, "decode_seconds": decode_time.as_secs_f64(),
@@ -117,7 +117,7 @@ pub fn run(args: &BenchArgs) -> Result {
         return Ok(());
     }
     let per_second = |n, t| rate(n, t).map_or("-".to_owned(), rounded);
-    println!("{} on {}", bundle.meta().model(), model.runner.place());
+    println!("{} on {}", bundle.meta().model(), model.place());
     println!(
         "prefill      {prefill} tokens in {:.2} ms: {} tokens/s",
         prefill_time.as_secs_f64() * 1e3,

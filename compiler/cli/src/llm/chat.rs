@@ -2,12 +2,12 @@
 
 use super::generate::{End, Request, generate, say};
 use super::model::Model;
-use super::sampling::Sampling;
-use super::text::Text;
+use super::sampling;
+use super::text::{Message, Text};
 use crate::args::ChatArgs;
 use crate::error::{CliError, Result};
 use crate::run::open;
-use drift_tokenizer::chat::Message;
+use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::time::Instant;
@@ -31,18 +31,32 @@ impl Conversation {
         Conversation { messages }
     }
 
-    fn save(&self, path: &Path) -> Result {
-        let at = |e: &dyn std::fmt::Display| CliError::bad(format!("{}: {e}", path.display()));
-        let json = serde_json::to_vec_pretty(&self.messages).map_err(|e| at(&e))?;
-        std::fs::write(path, json).map_err(|e| at(&e))
+    /// The file of /save: a line of JSON with the messages, then what the device keeps of them.
+    fn save(&self, path: &Path, cache: &[u8]) -> Result {
+        let list: Vec<Value> =
+            self.messages.iter().map(|m| json!({ "role": m.role, "content": m.content })).collect();
+        let mut bytes = Value::Array(list).to_string().into_bytes();
+        bytes.push(b'\n');
+        bytes.extend(cache);
+        std::fs::write(path, bytes).map_err(|e| CliError::bad(format!("{}: {e}", path.display())))
     }
 
-    fn load(path: &Path) -> Result<Conversation> {
+    /// Messages and what the device kept.
+    fn load(path: &Path) -> Result<(Conversation, Vec<u8>)> {
         let at = |e: &dyn std::fmt::Display| CliError::bad(format!("{}: {e}", path.display()));
-        let bytes = std::fs::read(path).map_err(|e| at(&e))?;
-        let messages = serde_json::from_slice(&bytes)
-            .map_err(|e| at(&format!("no conversation of /save: {e}")))?;
-        Ok(Conversation { messages })
+        let mut bytes = std::fs::read(path).map_err(|e| at(&e))?;
+        let end = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
+        let no_conversation = || at(&"this is no conversation of /save");
+        let list: Value = serde_json::from_slice(&bytes[..end]).map_err(|_| no_conversation())?;
+        let message = |m: &Value| {
+            let role =
+                m["role"].as_str().filter(|r| ["system", "user", "assistant"].contains(r))?;
+            Some(Message::new(role, m["content"].as_str()?))
+        };
+        let messages = list.as_array().and_then(|l| l.iter().map(message).collect());
+        let messages = messages.ok_or_else(no_conversation)?;
+        let cache = bytes.split_off((end + 1).min(bytes.len()));
+        Ok((Conversation { messages }, cache))
     }
 
     /// Takes the last question back, with what followed it; `false` if there was none.
@@ -62,22 +76,24 @@ pub fn run(args: &ChatArgs) -> Result {
     let bundle = open(&args.bundle)?;
     let text = Text::open(&bundle)?;
     text.tokenizer()?;
-    let sampling = Sampling::of_model(text.generation()).with(&args.sampling)?;
+    let sampling = sampling::with(sampling::of_model(text.generation()), &args.sampling)?;
     let mut model = Model::open(&bundle, &text, &args.place)?;
     model.set_sampling(&sampling)?;
-    let mut conversation = match &args.load {
-        Some(path) => Conversation::load(path)?,
-        None => Conversation::new(args.system.as_deref()),
-    };
+    let mut conversation = Conversation::new(args.system.as_deref());
+    if let Some(path) = &args.load {
+        conversation = load(&mut model, path)?;
+    }
     eprintln!(
         "{} on {}, loaded in {:.0} ms; context of {} tokens; /help says what else",
         bundle.meta().model(),
-        model.runner.place(),
+        model.place(),
         since.elapsed().as_secs_f64() * 1e3,
         model.context()
     );
     if !text.chats() {
-        eprintln!("note: the model has no chat format; it goes on from what you write");
+        eprintln!(
+            "note: the model has no chat format that is known; it goes on from what you write"
+        );
     }
     let prompt = std::io::stdin().is_terminal();
     let mut line = String::new();
@@ -95,7 +111,7 @@ pub fn run(args: &ChatArgs) -> Result {
             continue;
         }
         if let Some(command) = input.strip_prefix('/') {
-            match order(command, &mut conversation, args) {
+            match order(command, &mut model, &mut conversation, args) {
                 Ok(true) => continue,
                 Ok(false) => return Ok(()),
                 Err(e) => complain(&e),
@@ -120,7 +136,12 @@ fn complain(e: &CliError) {
 }
 
 /// A line that starts with a slash; `false` ends the program.
-fn order(line: &str, conversation: &mut Conversation, args: &ChatArgs) -> Result<bool> {
+fn order(
+    line: &str,
+    model: &mut Model,
+    conversation: &mut Conversation,
+    args: &ChatArgs,
+) -> Result<bool> {
     let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
     let file = || match rest.trim() {
         "" => Err(CliError::bad(format!("/{name} FILE: which file?"))),
@@ -132,13 +153,23 @@ fn order(line: &str, conversation: &mut Conversation, args: &ChatArgs) -> Result
         "reset" => *conversation = Conversation::new(args.system.as_deref()),
         "undo" if conversation.undo() => {}
         "undo" => return Err(CliError::bad("there is nothing to take back")),
-        "save" => conversation.save(&file()?)?,
-        "load" => *conversation = Conversation::load(&file()?)?,
+        "save" => conversation.save(&file()?, &model.save()?)?,
+        "load" => *conversation = load(model, &file()?)?,
         other => {
             return Err(CliError::bad(format!("/{other}: there is no such order")).help("/help"));
         }
     }
     Ok(true)
+}
+
+/// Goes on with a conversation of /save. What the device kept is taken if it fits: otherwise the next
+/// answer takes longer, no more.
+fn load(model: &mut Model, path: &Path) -> Result<Conversation> {
+    let (conversation, cache) = Conversation::load(path)?;
+    if let Err(e) = model.restore(&cache) {
+        eprintln!("note: {e}; the conversation will be read anew");
+    }
+    Ok(conversation)
 }
 
 /// One question and its answer.
@@ -190,11 +221,8 @@ fn answer(
         ))
         .help("/undo or /reset, or compile with a larger --context"));
     }
-    // what the cache holds already is not computed again; the last token must be, for what it says
-    let same = ids.iter().zip(model.cached()).take_while(|(a, b)| a == b).count();
-    let same = same.min(ids.len().saturating_sub(1));
-    let kept = if model.truncate(same) { same } else { 0 };
-    model.truncate(kept);
+    // what the device holds already is not computed again
+    let kept = model.keep_prefix(ids)?;
     let stop = text.stop();
     let request = Request { prompt: &ids[kept..], most: args.max_tokens, stop: &stop, since };
     let mut stream = text.tokenizer()?.stream(ids);

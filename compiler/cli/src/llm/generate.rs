@@ -1,14 +1,13 @@
 //! `driftc generate`: goes on from a prompt.
 
 use super::model::Model;
-use super::sampling::Sampling;
-use super::text::Text;
+use super::sampling::{self, Sampling};
+use super::text::{Message, Text};
 use crate::args::GenerateArgs;
 use crate::array;
 use crate::error::{CliError, Result};
 use crate::run::open;
 use drift_bundle::plan::ElemType;
-use drift_tokenizer::chat::Message;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -139,7 +138,7 @@ pub fn generate(
     let (mut ids, mut end) = (Vec::new(), End::Length);
     let mut first = None;
     let most = request.most.unwrap_or(usize::MAX);
-    let count = model.generate(most, |id| {
+    let count = model.decode(most, |id| {
         if first.is_none() {
             timing.prefill = start.elapsed();
             timing.first = request.since.elapsed();
@@ -186,7 +185,7 @@ fn prompt_text(args: &GenerateArgs) -> Result<Option<String>> {
 }
 
 pub fn run(args: &GenerateArgs) -> Result {
-    let sampling = Sampling::GREEDY.with(&args.sampling)?;
+    let sampling = sampling::with(Sampling::GREEDY, &args.sampling)?;
     let given = prompt_text(args)?;
     let since = Instant::now();
     let bundle = open(&args.bundle)?;
@@ -236,9 +235,9 @@ pub fn run(args: &GenerateArgs) -> Result {
         println!(
             "{:#}",
             json!({
-                "device": model.runner.place(), "prompt_ids": prompt, "ids": ids,
+                "device": model.place(), "prompt_ids": prompt, "ids": ids,
                 "text": format!("{before}{completion}"), "completion": completion,
-                "end": end.name(), "sampling": sampling.json(), "timing": timing.json(),
+                "end": end.name(), "sampling": sampling::to_json(&sampling), "timing": timing.json(),
             })
         );
         return Ok(());

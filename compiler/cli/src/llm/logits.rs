@@ -27,7 +27,7 @@ pub fn run(args: &LogitsArgs) -> Result {
     let bundle = open(&args.bundle)?;
     let text = Text::open(&bundle)?;
     let mut model = Model::open(&bundle, &text, &args.place)?;
-    let shape = [ids.len() as u64, model.vocab() as u64];
+    let shape = [ids.len() as u64, model.vocabulary() as u64];
     let start = Instant::now();
     let at = |e: std::io::Error| CliError::bad(format!("{}: {e}", args.output.display()));
     let file = BufWriter::new(File::create(&args.output).map_err(at)?);
@@ -47,7 +47,7 @@ pub fn run(args: &LogitsArgs) -> Result {
         println!(
             "{:#}",
             json!({
-                "device": model.runner.place(), "positions": shape[0], "vocabulary": shape[1],
+                "device": model.place(), "positions": shape[0], "vocabulary": shape[1],
                 "prefill": prefill, "file": args.output, "seconds": seconds,
             })
         );
@@ -58,7 +58,7 @@ pub fn run(args: &LogitsArgs) -> Result {
             shape[1],
             args.output.display()
         );
-        println!("ran on {} in {seconds:.2} s", model.runner.place());
+        println!("ran on {} in {seconds:.2} s", model.place());
     }
     Ok(())
 }

@@ -144,20 +144,20 @@ fn judge(
     if others.is_empty() {
         for piece in ids.chunks(window - bos.len()) {
             let logits = predictions(&mut model, &bos, piece)?;
-            own.add(&logits, &logits, piece, bos.len(), model.vocab());
+            own.add(&logits, &logits, piece, bos.len(), model.vocabulary());
         }
     }
     for other in others {
         let their_bundle = open(&other.path)?;
         let their_text = Text::open(&their_bundle)?;
         let mut theirs = Model::open(&their_bundle, &their_text, &args.place)?;
-        if theirs.vocab() != model.vocab() || theirs.context() < window {
+        if theirs.vocabulary() != model.vocabulary() || theirs.context() < window {
             return Err(CliError::bad(format!(
                 "{} and {} are not of one model: vocabularies of {} and {}, contexts of {} and {}",
                 reference.name,
                 other.name,
-                model.vocab(),
-                theirs.vocab(),
+                model.vocabulary(),
+                theirs.vocabulary(),
                 model.context(),
                 theirs.context()
             )));
@@ -167,8 +167,8 @@ fn judge(
         for piece in ids.chunks(window - bos.len()) {
             let ours = predictions(&mut model, &bos, piece)?;
             let quantized = predictions(&mut theirs, &bos, piece)?;
-            own.add(&ours, &ours, piece, bos.len(), model.vocab());
-            sums.add(&ours, &quantized, piece, bos.len(), model.vocab());
+            own.add(&ours, &ours, piece, bos.len(), model.vocabulary());
+            sums.add(&ours, &quantized, piece, bos.len(), model.vocabulary());
         }
         rows.push(Row {
             name: other.name.clone(),
@@ -190,8 +190,7 @@ fn judge(
 /// Logits of a window, [bos + piece, vocabulary], each row from the tokens before it in the window.
 fn predictions(model: &mut Model, bos: &[u32], piece: &[u32]) -> Result<Vec<f32>> {
     let ids: Vec<u32> = bos.iter().chain(piece).copied().collect();
-    let mut out = Vec::with_capacity(ids.len() * model.vocab());
-    model.truncate(0);
+    let mut out = Vec::with_capacity(ids.len() * model.vocabulary());
     model.all_logits(&ids, ids.len(), |_, logits| {
         out.extend_from_slice(logits);
         Ok(())

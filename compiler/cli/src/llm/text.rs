@@ -2,14 +2,26 @@
 
 use crate::error::{CliError, Result};
 use drift_runtime::Bundle;
-use drift_tokenizer::chat::{Chat, Message};
 use drift_tokenizer::{Tokenizer, folder};
 use serde_json::Value;
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    pub content: String,
+}
+
+impl Message {
+    pub fn new(role: &str, content: impl Into<String>) -> Message {
+        Message { role: role.to_owned(), content: content.into() }
+    }
+}
 
 /// What a bundle knows about text.
 pub struct Text {
     tokenizer: Option<Tokenizer>,
-    template: Option<Chat>,
     /// The asset `chat.json`, or null.
     facts: Value,
 }
@@ -17,13 +29,12 @@ pub struct Text {
 impl Text {
     pub fn open(bundle: &Bundle) -> Result<Text> {
         let tokenizer = bundle.asset(folder::TOKENIZER).map(Tokenizer::from_json).transpose()?;
-        let template = bundle.asset(folder::CHAT).map(Chat::from_json).transpose()?;
         let facts = match bundle.asset("chat.json") {
             None => Value::Null,
             Some(bytes) => serde_json::from_slice(bytes)
                 .map_err(|e| CliError::bad(format!("chat.json in the bundle: {e}")))?,
         };
-        Ok(Text { tokenizer, template, facts })
+        Ok(Text { tokenizer, facts })
     }
 
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
@@ -68,33 +79,35 @@ impl Text {
         &self.facts["generation"]
     }
 
-    /// Slots beyond its window of the smallest ring cache, if any: a text can be cut that far back.
-    pub fn ring(&self) -> Option<usize> {
-        self.facts["model"]["ring"].as_u64().map(|n| n as usize)
+    /// Text longer than this needs another set of angles than shorter text (longrope).
+    pub fn rope_switch(&self) -> Option<usize> {
+        self.facts["model"]["rope_switch"].as_u64().map(|n| n as usize)
     }
 
-    /// Whether the model has a chat format.
+    /// Whether the model has a chat format that is known.
     pub fn chats(&self) -> bool {
-        self.template.is_some() || !self.facts["chat"].is_null()
+        !self.facts["chat"].is_null()
     }
 
     /// Ids of a conversation, with the opening of the next answer.
     pub fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>> {
-        let text = match &self.template {
-            Some(template) => template.render(messages, true)?,
-            None => self.plain_format(messages)?,
-        };
         let tokenizer = self.tokenizer()?;
-        // templates spell special tokens out, the first one, too
+        let text = self.format(messages)?;
+        // formats spell special tokens out, all but the one that every text begins with
         let mut ids = tokenizer.encode(&text, false)?;
-        if self.template.is_none() && !ids.starts_with(tokenizer.prefix()) {
-            ids.splice(0..0, tokenizer.prefix().iter().copied());
+        let tell = self.facts["tokens"]["add_bos"] == true;
+        let begin = match tokenizer.prefix() {
+            [] => self.bos().filter(|_| tell).into_iter().collect(),
+            prefix => prefix.to_vec(),
+        };
+        if !ids.starts_with(&begin) {
+            ids.splice(0..0, begin);
         }
         Ok(ids)
     }
 
-    /// By the text around turns in `chat.json`.
-    fn plain_format(&self, messages: &[Message]) -> Result<String> {
+    /// The conversation as text, by what `chat.json` puts around turns.
+    fn format(&self, messages: &[Message]) -> Result<String> {
         let format = &self.facts["chat"];
         if format.is_null() {
             return Err(CliError::bad("the model has no chat format")
