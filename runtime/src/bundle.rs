@@ -68,6 +68,12 @@ impl Bundle {
         self.0.contents.assets.iter().map(|(name, _)| name.as_str())
     }
 
+    /// XXH3-64 of the weights, as the file states it.
+    pub(crate) fn weights_hash(&self) -> u64 {
+        let sections = &self.0.contents.sections;
+        sections.iter().find(|s| s.section == Section::Weights).map_or(0, |s| s.hash)
+    }
+
     pub(crate) fn variant(&self, index: usize) -> &VariantContents {
         &self.0.contents.variants[index]
     }

@@ -16,6 +16,8 @@ pub enum RuntimeErrorKind {
     Unmet,
     /// The caller handed over something that does not fit (name, shape, type, value).
     Input,
+    /// A sequence of tokens has reached the end of the model's context.
+    ContextFull,
     OutOfMemory,
     DeviceLost,
     Timeout,
@@ -52,6 +54,12 @@ pub enum RuntimeError {
         what: String,
         message: String,
     },
+    /// `more` tokens behind the `position` first do not fit into the caches of `context` tokens.
+    ContextFull {
+        position: usize,
+        more: usize,
+        context: usize,
+    },
     /// `what` names what the memory was for; `bytes` is 0 when the driver does not tell.
     OutOfMemory {
         what: String,
@@ -77,6 +85,7 @@ impl RuntimeError {
             RuntimeError::NoDevice { .. } => RuntimeErrorKind::NoDevice,
             RuntimeError::Unmet { .. } => RuntimeErrorKind::Unmet,
             RuntimeError::Input { .. } => RuntimeErrorKind::Input,
+            RuntimeError::ContextFull { .. } => RuntimeErrorKind::ContextFull,
             RuntimeError::OutOfMemory { .. } => RuntimeErrorKind::OutOfMemory,
             RuntimeError::DeviceLost => RuntimeErrorKind::DeviceLost,
             RuntimeError::Timeout { .. } => RuntimeErrorKind::Timeout,
@@ -108,6 +117,11 @@ impl fmt::Display for RuntimeError {
                 )
             }
             RuntimeError::Input { what, message } => write!(f, "{what}: {message}"),
+            RuntimeError::ContextFull { position, more, context } => write!(
+                f,
+                "the context is full: {more} tokens behind {position}, and it holds {context}; \
+                 shorten the sequence, or compile with a larger --context"
+            ),
             RuntimeError::OutOfMemory { what, bytes: 0 } => {
                 write!(f, "out of device memory in {what}")
             }

@@ -28,6 +28,7 @@ mod bundle;
 mod convert;
 mod device;
 mod error;
+pub mod generate;
 mod hal;
 #[cfg(feature = "mmap")]
 mod map;

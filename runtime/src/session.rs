@@ -121,6 +121,11 @@ impl Session {
         &self.device
     }
 
+    /// The bundle that was loaded.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
     /// Requirements of the variant that was chosen.
     pub fn requirements(&self) -> &Requirements {
         &self.bundle.variant(self.variant).requirements

@@ -81,14 +81,31 @@ impl PlanBuilder {
     /// An input with an object of its own.
     pub fn input(&mut self, name: &str, elem: ElemType, shape: &[u64]) -> u32 {
         let object = self.buffer(ObjectRole::Input, shape.iter().product::<u64>().max(1) * 4);
-        self.plan.entry_points[0].inputs.push(Self::io(name, elem, shape, object));
+        self.current().inputs.push(Self::io(name, elem, shape, object));
         object
     }
 
     pub fn output(&mut self, name: &str, elem: ElemType, shape: &[u64]) -> u32 {
         let object = self.buffer(ObjectRole::Output, shape.iter().product::<u64>().max(1) * 4);
-        self.plan.entry_points[0].outputs.push(Self::io(name, elem, shape, object));
+        self.current().outputs.push(Self::io(name, elem, shape, object));
         object
+    }
+
+    /// A named state inside a state object.
+    pub fn state(&mut self, name: &str, elem: ElemType, shape: &[u64], object: u32, offset: u64) {
+        self.plan.states.push(Io { offset, ..Self::io(name, elem, shape, object) });
+    }
+
+    /// Starts another entry point: later inputs, outputs and steps are its own.
+    pub fn entry(&mut self, name: &str) {
+        let entry =
+            EntryPoint { name: name.into(), inputs: vec![], outputs: vec![], steps: vec![] };
+        self.plan.entry_points.push(entry);
+    }
+
+    /// The entry point that is being written.
+    fn current(&mut self) -> &mut EntryPoint {
+        self.plan.entry_points.last_mut().expect("there is always one")
     }
 
     pub fn pipeline(&mut self, wgsl: &str, size: u32, bindings: &[BindingKind]) -> u32 {
@@ -114,7 +131,7 @@ impl PlanBuilder {
     }
 
     pub fn step(&mut self, step: Step) {
-        self.plan.entry_points[0].steps.push(step);
+        self.current().steps.push(step);
     }
 
     /// The whole of a buffer object.
