@@ -25,15 +25,17 @@ pub struct StandIn {
     pub matrix: Matrix,
 }
 
-/// What `matrix` is in naga's module where it lies in an array of `scalar` (`None`: it was computed
-/// or comes from a variable).
+/// What `matrix` is in naga's module where it lies in an array that is of `scalar` there (`None`: it
+/// was computed or comes from a variable).
 pub fn shown(matrix: Matrix, scalar: Option<Scalar>) -> Shown {
     let Matrix { role, component, rows, cols } = matrix;
     match (component, scalar) {
         // loads take their scalar from the array; the sides tell the two components apart
-        (Component::I8, _) => Shown { rows: 16, cols: 16, scalar: Scalar::U32, role },
-        (Component::F16, Some(Scalar::U32)) => {
-            Shown { rows: 16, cols: 8, scalar: Scalar::U32, role }
+        (Component::I8, scalar) => {
+            Shown { rows: 8, cols: 8, scalar: scalar.unwrap_or(Scalar::U32), role }
+        }
+        (Component::F16, Some(scalar @ (Scalar::U32 | Scalar::F32))) => {
+            Shown { rows: 16, cols: 8, scalar, role }
         }
         (Component::I32, _) => Shown { rows: 16, cols: 8, scalar: Scalar::F32, role },
         (Component::F16, _) => Shown { rows, cols, scalar: Scalar::F16, role },
@@ -47,6 +49,7 @@ pub fn shown(matrix: Matrix, scalar: Option<Scalar>) -> Shown {
 /// Says which matrices cannot be told apart.
 pub fn stand_ins(kernel: &Kernel) -> Result<Vec<StandIn>, String> {
     let mut all: Vec<StandIn> = Vec::new();
+    let float_arrays = float_arrays(kernel);
     let mut add = |matrix: Matrix, scalar: Option<Scalar>| {
         let this = StandIn { shown: shown(matrix, scalar), matrix };
         // one type for each matrix and one matrix for each type
@@ -63,7 +66,9 @@ pub fn stand_ins(kernel: &Kernel) -> Result<Vec<StandIn>, String> {
     };
     for (expr, ty) in kernel.exprs.iter().zip(&kernel.types) {
         match (expr, ty) {
-            (Expr::MatrixLoad { matrix, from, .. }, _) => add(*matrix, scalar_of(kernel, *from))?,
+            (Expr::MatrixLoad { matrix, from, .. }, _) => {
+                add(*matrix, scalar_of(kernel, &float_arrays, *from))?;
+            }
             (Expr::MatrixZero(m), _) => add(*m, None)?,
             // of products and variables the origin is unknown here: they hold what was loaded
             (Expr::MatrixMulAdd { .. }, Type::Matrix(m)) => add(*m, None)?,
@@ -84,9 +89,10 @@ fn is_native(s: &StandIn) -> bool {
     s.shown == Shown { rows, cols, scalar, role }
 }
 
-/// Scalar of the array that a matrix lies in.
-pub fn scalar_of(kernel: &Kernel, place: MatrixPlace) -> Option<Scalar> {
+/// Scalar, in naga's module, of the array that a matrix lies in.
+pub fn scalar_of(kernel: &Kernel, float_arrays: &[SharedId], place: MatrixPlace) -> Option<Scalar> {
     match place {
+        MatrixPlace::Shared(s) if float_arrays.contains(&s) => Some(Scalar::F32),
         MatrixPlace::Shared(s) => Some(kernel.shared.get(s.0 as usize)?.elem.scalar),
         MatrixPlace::Buffer(b) => match kernel.bindings.get(b.0 as usize)?.ty {
             drift_kernel::BindingType::Buffer { elem, .. } => Some(elem.scalar),
@@ -95,15 +101,18 @@ pub fn scalar_of(kernel: &Kernel, place: MatrixPlace) -> Option<Scalar> {
     }
 }
 
-/// Workgroup arrays of i32 that matrices are stored to: naga takes such stores only from and to
-/// f32, so these are declared as f32 and their bits are converted at each access.
+/// Workgroup arrays of integers that matrices are stored to: naga takes such stores only from and
+/// to floats, so these are declared as f32 and their bits are converted at each access.
 pub fn float_arrays(kernel: &Kernel) -> Vec<SharedId> {
     fn walk(block: &Block, kernel: &Kernel, out: &mut Vec<SharedId>) {
         for stmt in block {
             match stmt {
                 Stmt::StoreMatrix { to: MatrixPlace::Shared(s), .. }
-                    if kernel.shared[s.0 as usize].elem.scalar == Scalar::I32
-                        && !out.contains(s) =>
+                    if !out.contains(s)
+                        && kernel
+                            .shared
+                            .get(s.0 as usize)
+                            .is_some_and(|s| matches!(s.elem.scalar, Scalar::I32 | Scalar::U32)) =>
                 {
                     out.push(*s);
                 }

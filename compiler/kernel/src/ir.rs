@@ -89,14 +89,14 @@ impl Component {
             Component::I8 => 1,
         }
     }
-    /// Elements in one scalar of an array of `scalar`, in which a matrix of these may lie: 1, or
-    /// more where u32 words hold them packed. `None`: not there.
+    /// Elements in one scalar of an array of `scalar`, in which a matrix of these may lie: u32
+    /// words hold the bits of any, packed where they are smaller. `None`: not there.
     pub fn in_one(self, scalar: Scalar) -> Option<u32> {
         match (self, scalar) {
             (Component::F32, Scalar::F32)
             | (Component::F16, Scalar::F16)
             | (Component::I32, Scalar::I32) => Some(1),
-            (Component::F16 | Component::I8, Scalar::U32) => Some(4 / self.bytes()),
+            (_, Scalar::U32) => Some(4 / self.bytes()),
             _ => None,
         }
     }

@@ -566,7 +566,10 @@ impl Emitter<'_> {
                 let pointer = self.shared_pointer(shared, index)?;
                 let value = self.scopes.evaluate(Expression::Load { pointer }, at);
                 match self.float_arrays.contains(&shared) {
-                    true => self.scopes.evaluate(bitcast(Scalar::I32, value), at),
+                    true => {
+                        let scalar = self.kernel.ty(id).vector().scalar;
+                        self.scopes.evaluate(bitcast(scalar, value), at)
+                    }
                     false => value,
                 }
             }
@@ -613,7 +616,8 @@ impl Emitter<'_> {
             }
             Expr::MatrixLoad { matrix, from, index, stride, row_major } => {
                 let data = self.matrix_data(from, index, stride, row_major)?;
-                let (columns, rows) = self.matrix_sides(matrix, scalar_of(self.kernel, from))?;
+                let scalar = scalar_of(self.kernel, &self.float_arrays, from);
+                let (columns, rows) = self.matrix_sides(matrix, scalar)?;
                 let role = role(matrix.role);
                 let load = Expression::CooperativeLoad { columns, rows, role, data };
                 let value = self.scopes.evaluate(load, at);

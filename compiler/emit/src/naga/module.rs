@@ -32,7 +32,7 @@ pub struct Emitter<'k> {
     pub builtins: HashMap<naga::BuiltIn, Handle<Expression>>,
     /// Counter of each open loop: its value, and the depth of the scope it lives in.
     pub loops: HashMap<LoopId, (Handle<Expression>, usize)>,
-    /// Arrays of i32 that are f32 in naga's module; see `stand_in`.
+    /// Arrays of integers that are f32 in naga's module; see `stand_in`.
     pub float_arrays: Vec<SharedId>,
     /// Depth of the deepest scope an expression depends on; see `scope`.
     pub natural: HashMap<ExprId, usize>,
