@@ -2,7 +2,7 @@
 //!
 //! Each test prints a table: operator × passed / unsupported, because … / failed. What is not
 //! supported says so itself; what fails must be listed in [`KNOWN`], and what is listed must fail.
-//! `DRIFT_OP=softmax` runs one operator.
+//! `DRIFT_OP=softmax` runs one operator, `DRIFT_CASE=odd` the cases with this in their name.
 
 use drift_bundle::caps::ImageKind;
 use drift_conformance::op_case::{Outcome, Setup, run};
@@ -40,11 +40,20 @@ fn check(setup: &Setup, wanted: impl Fn(&str) -> bool) {
         }
         let (mut passed, mut moved, mut failed) = (0, 0, 0);
         let mut unsupported = BTreeMap::<String, usize>::new();
+        let some = std::env::var("DRIFT_CASE").ok();
         for case in (def.cases)() {
+            if some.as_ref().is_some_and(|s| !case.name.contains(s.as_str())) {
+                continue;
+            }
             let known = KNOWN.iter().find(|(s, op, part, _)| {
                 *s == setup.name && *op == def.name && case.name.contains(part)
             });
-            match (run(&device, def, &case, setup), known) {
+            let start = std::time::Instant::now();
+            let outcome = run(&device, def, &case, setup);
+            if some.is_some() {
+                println!("{} / {}: {:.1} s", def.name, case.name, start.elapsed().as_secs_f64());
+            }
+            match (outcome, known) {
                 (Outcome::Skipped, _) => {}
                 (Outcome::Passed { moved: now }, None) => {
                     passed += 1;

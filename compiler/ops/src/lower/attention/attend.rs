@@ -27,6 +27,9 @@ pub const LOG2_E: f64 = std::f64::consts::LOG2_E;
 /// Slices of a block in which maxima are looked for.
 const SLICES: u32 = 8;
 
+/// Invocations below which a device is taken for a CPU.
+const FEW_INVOCATIONS: u64 = 1024;
+
 /// What is computed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
@@ -78,6 +81,8 @@ pub struct Plan {
     pub splits: u32,
     /// Subgroup size, where kernels shuffle.
     pub subgroup: Option<u32>,
+    /// Keys or values that an invocation has in flight.
+    pub in_flight: u32,
 }
 
 /// The subgroup size that kernels may rely on for shuffles.
@@ -113,12 +118,12 @@ impl Plan {
 
     /// Keys that an invocation has in flight.
     fn unroll(&self) -> u32 {
-        (self.block / self.keys_at_once()).clamp(1, 2)
+        (self.block / self.keys_at_once()).clamp(1, 2.min(self.in_flight))
     }
 
     /// Groups of invocations that share the keys of a block in the last step.
     fn value_groups(&self, p: &Problem) -> u32 {
-        self.size / p.value_dim.div_ceil(4) as u32
+        (self.size / p.value_dim.div_ceil(4) as u32).min(16)
     }
 
     /// Rows whose results are put together at a time.
@@ -149,15 +154,17 @@ impl Plan {
             Some(_) if p.keys_whole => 8.min(quads.next_power_of_two()),
             _ => 1,
         };
-        let all = p.rows() as u32;
-        let mut rows = if all <= 16 { all } else { 16 };
+        // a CPU gains nothing from work in flight, and its compilers suffer from long kernels
+        let small = target.full_invocations < FEW_INVOCATIONS;
+        let (in_flight, longest) = if small { (1, 4) } else { (4, 16) };
+        let mut rows = (p.rows() as u32).min(longest);
         loop {
             for size in [256, 128, 64] {
-                if size > most || value_quads > size {
+                if size > most || value_quads > size || size > 64.max(value_quads * 16) {
                     continue;
                 }
                 let block = (size / parts * 2).clamp(64, 128);
-                let mut plan = Plan { size, rows, parts, block, splits: 1, subgroup };
+                let mut plan = Plan { size, rows, parts, block, splits: 1, subgroup, in_flight };
                 if block < plan.keys_at_once() {
                     continue;
                 }
@@ -582,7 +589,7 @@ fn values<'b>(
     let quads = p.value_dim.div_ceil(4) as u32;
     let groups = plan.value_groups(p);
     let (quad, group) = (w.local % quads, w.local / quads);
-    let unroll = (plan.block / groups).clamp(1, 4);
+    let unroll = (plan.block / groups).clamp(1, plan.in_flight);
     let step = groups * unroll;
     let add = || {
         let turns = (count + (step - 1)) / step;
@@ -664,9 +671,14 @@ fn finish<'b>(
         w.each(n * quads, |i| {
             let (r, quad) = (i / quads, i % quads);
             let at = r * (groups * quads) + quad;
-            let sum = tree((0..groups).map(|g| results.load(at + g * quads)).collect());
             let r = r + first;
-            let total = tree((0..groups).map(|g| totals.load(r + g * plan.rows)).collect());
+            let sum = b.var("result", b.zero4());
+            let total = b.var("weights", b.f32(0.0));
+            b.for_(0u32, groups, 1, |g| {
+                sum.set(sum.get() + results.load(at + g * quads));
+                total.set(total.get() + totals.load(r + g * plan.rows));
+            });
+            let (sum, total) = (sum.get(), total.get());
             let live = (w.first_row + r).lt(w.rows);
             let row = w.row(r);
             b.if_(live, || match partials {
@@ -686,13 +698,6 @@ fn finish<'b>(
         });
         first += n;
     }
-}
-
-fn tree(mut parts: Vec<E<'_>>) -> E<'_> {
-    while parts.len() > 1 {
-        parts = parts.chunks(2).map(|c| if c.len() == 2 { c[0] + c[1] } else { c[0] }).collect();
-    }
-    parts[0]
 }
 
 /// Scratch for the splits of `plan`: two temps of the node.
