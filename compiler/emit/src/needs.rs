@@ -46,7 +46,9 @@ impl Needs {
             Dialect::Wgsl => {}
             // Metal has f16 everywhere, and its dot4 is arithmetic
             Dialect::Msl => out.features = out.features.difference(Features::DOT4),
-            Dialect::OpenClC | Dialect::KernelIr => {}
+            // arithmetic where there is no extension for it
+            Dialect::OpenClC => out.features = out.features.difference(Features::DOT4),
+            Dialect::KernelIr => {}
         }
         out
     }
@@ -130,9 +132,10 @@ fn features_of(expr: &Expr) -> Features {
             Features::SUBGROUP_BASIC.union(Features::SUBGROUP_SHUFFLE)
         }
         Expr::Dot4 { .. } => Features::DOT4,
-        Expr::MatrixZero(_) | Expr::MatrixLoad { .. } | Expr::MatrixMulAdd { .. } => {
-            Features::COOPERATIVE_MATRIX
-        }
+        Expr::MatrixZero(_)
+        | Expr::MatrixLoad { .. }
+        | Expr::MatrixMulAdd { .. }
+        | Expr::MatrixScaleAdd { .. } => Features::COOPERATIVE_MATRIX,
         _ => Features::default(),
     }
 }

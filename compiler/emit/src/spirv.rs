@@ -15,7 +15,7 @@
 mod matrices;
 
 use crate::needs::computes_f16;
-use crate::stand_in::{StandIn, stand_ins};
+use crate::stand_in::{StandIn, scales, stand_ins};
 use drift_kernel::{BindingType, Block, Kernel, Scalar, Stmt, Unroll};
 use std::collections::{HashMap, HashSet};
 
@@ -26,6 +26,8 @@ pub struct Facts {
     /// Hints of the loops, in the order in which they open.
     unroll: Vec<Unroll>,
     stand_ins: Vec<StandIn>,
+    /// Products in i32 are scaled.
+    scales: bool,
 }
 
 impl Facts {
@@ -36,7 +38,8 @@ impl Facts {
             |b| matches!(b.ty, BindingType::Buffer { elem, .. } if elem.scalar == Scalar::F16),
         );
         let stand_ins = stand_ins(kernel)?;
-        Ok(Facts { stores_f16, computes_f16: computes_f16(kernel), unroll, stand_ins })
+        let (computes_f16, scales) = (computes_f16(kernel), scales(kernel));
+        Ok(Facts { stores_f16, computes_f16, unroll, stand_ins, scales })
     }
 }
 
@@ -76,8 +79,11 @@ mod op {
     pub const STORE: u32 = 62;
     pub const ACCESS_CHAIN: u32 = 65;
     pub const DECORATE: u32 = 71;
+    pub const CONVERT_S_TO_F: u32 = 111;
     pub const F_CONVERT: u32 = 115;
     pub const BITCAST: u32 = 124;
+    pub const F_SUB: u32 = 131;
+    pub const F_MUL: u32 = 133;
     pub const CONTROL_BARRIER: u32 = 224;
     pub const LOOP_MERGE: u32 = 246;
     pub const TYPE_COOPERATIVE_MATRIX: u32 = 4456;
@@ -175,7 +181,7 @@ pub fn correct(words: &[u32], facts: &Facts) -> Result<Vec<u32>, String> {
     // old semantics -> new, both ids of constants
     let mut semantics: HashMap<u32, u32> = HashMap::new();
     let mut functions_begun = false;
-    let mut matrices = matrices::Matrices::new(&facts.stand_ins, facts.computes_f16, &all);
+    let mut matrices = matrices::Matrices::new(facts, &all);
     matrices.capabilities(&all, &mut out);
     for i in all.iter().copied() {
         if matrices.rewrite(i, &mut out) {

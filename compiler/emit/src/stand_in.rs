@@ -4,6 +4,10 @@
 //! they lie in. The IR also has int8 operands with int32 sums, and matrices that lie packed in u32
 //! words. Each of those is written as a type that naga accepts and that nothing else in the kernel
 //! uses; `spirv` then puts the true type in its place. Only SPIR-V can say them.
+//!
+//! Where products in i32 are scaled and added to f32 sums ([`Expr::MatrixScaleAdd`], a subtraction
+//! and an addition for naga), both have one type in naga's module, so that it takes the subtraction;
+//! `spirv` follows the products of integers from their operands on.
 
 use drift_kernel::{
     Block, Component, Expr, Kernel, Matrix, MatrixPlace, MatrixRole, Scalar, SharedId, Stmt, Type,
@@ -26,8 +30,8 @@ pub struct StandIn {
 }
 
 /// What `matrix` is in naga's module where it lies in an array that is of `scalar` there (`None`: it
-/// was computed or comes from a variable).
-pub fn shown(matrix: Matrix, scalar: Option<Scalar>) -> Shown {
+/// was computed or comes from a variable). `scales`: the kernel scales products in i32.
+pub fn shown(matrix: Matrix, scalar: Option<Scalar>, scales: bool) -> Shown {
     let Matrix { role, component, rows, cols } = matrix;
     match (component, scalar) {
         // loads take their scalar from the array; the sides tell the two components apart
@@ -37,6 +41,7 @@ pub fn shown(matrix: Matrix, scalar: Option<Scalar>) -> Shown {
         (Component::F16, Some(scalar @ (Scalar::U32 | Scalar::F32))) => {
             Shown { rows: 16, cols: 8, scalar, role }
         }
+        (Component::I32, _) if scales => Shown { rows, cols, scalar: Scalar::F32, role },
         (Component::I32, _) => Shown { rows: 16, cols: 8, scalar: Scalar::F32, role },
         (Component::F16, _) => Shown { rows, cols, scalar: Scalar::F16, role },
         (Component::F32, _) => Shown { rows, cols, scalar: Scalar::F32, role },
@@ -48,10 +53,14 @@ pub fn shown(matrix: Matrix, scalar: Option<Scalar>) -> Shown {
 /// # Errors
 /// Says which matrices cannot be told apart.
 pub fn stand_ins(kernel: &Kernel) -> Result<Vec<StandIn>, String> {
+    let scales = scales(kernel);
     let mut all: Vec<StandIn> = Vec::new();
     let float_arrays = float_arrays(kernel);
     let mut add = |matrix: Matrix, scalar: Option<Scalar>| {
-        let this = StandIn { shown: shown(matrix, scalar), matrix };
+        if scales && matrix.component == Component::I32 {
+            return Ok(()); // followed from its operands
+        }
+        let this = StandIn { shown: shown(matrix, scalar, scales), matrix };
         // one type for each matrix and one matrix for each type
         let clash = |o: &&StandIn| (o.shown == this.shown) != (o.matrix == this.matrix);
         match all.iter().find(clash) {
@@ -77,6 +86,11 @@ pub fn stand_ins(kernel: &Kernel) -> Result<Vec<StandIn>, String> {
     }
     all.retain(|s| !is_native(s));
     Ok(all)
+}
+
+/// Whether the kernel scales products in i32.
+pub fn scales(kernel: &Kernel) -> bool {
+    kernel.exprs.iter().any(|e| matches!(e, Expr::MatrixScaleAdd { .. }))
 }
 
 fn is_native(s: &StandIn) -> bool {
@@ -109,10 +123,9 @@ pub fn float_arrays(kernel: &Kernel) -> Vec<SharedId> {
             match stmt {
                 Stmt::StoreMatrix { to: MatrixPlace::Shared(s), .. }
                     if !out.contains(s)
-                        && kernel
-                            .shared
-                            .get(s.0 as usize)
-                            .is_some_and(|s| matches!(s.elem.scalar, Scalar::I32 | Scalar::U32)) =>
+                        && kernel.shared.get(s.0 as usize).is_some_and(|s| {
+                            matches!(s.elem.scalar, Scalar::I32 | Scalar::U32)
+                        }) =>
                 {
                     out.push(*s);
                 }

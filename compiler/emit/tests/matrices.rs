@@ -99,3 +99,48 @@ fn halves_in_words_are_matrices_too() {
     assert_eq!(instructions(&words, 124).len(), 8);
     assert!(emit(&k, Dialect::Wgsl, &DialectOptions::default()).is_err());
 }
+
+#[test]
+fn products_of_integers_are_scaled_element_by_element() {
+    let bindings = vec![
+        buffer("a", Scalar::U32, 4, 64, Access::Read),
+        buffer("c", Scalar::F32, 4, 64, Access::Write),
+    ];
+    let mut k = kernel("scaled", bindings, |b| {
+        let m = |role, component, rows, cols| Matrix { role, component, rows, cols };
+        let tile = b.shared("tile", Scalar::U32, 4, 64);
+        let scales = b.shared("scales", Scalar::F32, 1, 64);
+        let i = b.local_index();
+        let sum_ty = m(MatrixRole::C, Component::F32, 16, 16);
+        let sum = b.var("sum", b.matrix_zero(sum_ty));
+        tile.store(i, load(b, 0, i, Type::vec(Scalar::U32, 4)));
+        scales.store(i, i.cast(Scalar::F32));
+        b.barrier();
+        b.for_(0u32, 2u32, 1, |turn| {
+            let mut product = b.matrix_zero(m(MatrixRole::C, Component::I32, 16, 16));
+            for at in [0u32, 8] {
+                let x = tile.load_matrix(m(MatrixRole::A, Component::I8, 16, 32), at, 16u32, true);
+                let w = tile.load_matrix(m(MatrixRole::B, Component::I8, 32, 16), at, 16u32, false);
+                product = b.matrix_mul_add(x, w, product);
+            }
+            // one row of scales, for all rows
+            let scale = scales.load_matrix(sum_ty, turn * 16u32, 0u32, true);
+            sum.set(b.matrix_scale_add(product, scale, sum.get()));
+        });
+        b.barrier();
+        tile.store_matrix(sum.get(), 0u32, 16u32, true);
+        b.barrier();
+        store(b, 1, i, tile.load(i).bitcast(Scalar::F32));
+    });
+    k.subgroup_size = 32;
+    drift_kernel::validate(&k).unwrap();
+    let words = spirv(&k);
+    // products of int32 from a zero of their own, converted and scaled
+    let products = instructions(&words, 4459);
+    assert_eq!(products.len(), 2);
+    assert!(products.iter().all(|p| p.len() == 6 && p[0] == products[0][0]));
+    let converted = instructions(&words, 111);
+    assert_eq!((converted.len(), converted[0][2]), (1, products[1][1]));
+    assert_eq!(instructions(&words, 133).len(), 1);
+    assert!(instructions(&words, 131).is_empty());
+}

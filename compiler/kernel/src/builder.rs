@@ -309,6 +309,12 @@ impl Builder {
         self.ordered(Expr::MatrixMulAdd { a: a.id, b: m.id, c: c.id }, c.ty())
     }
 
+    /// `f32(product) * scale + sum`, element by element.
+    pub fn matrix_scale_add<'b>(&'b self, product: E<'b>, scale: E<'b>, sum: E<'b>) -> E<'b> {
+        let e = Expr::MatrixScaleAdd { product: product.id, scale: scale.id, sum: sum.id };
+        self.ordered(e, sum.ty())
+    }
+
     // ---- logical tensors ----
 
     fn loaded(&self, t: TensorId, width: u8) -> Type {

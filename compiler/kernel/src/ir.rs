@@ -353,6 +353,13 @@ pub enum Expr {
         b: ExprId,
         c: ExprId,
     },
+    /// `f32(product) * scale + sum`, element by element: `product` of i32, the others of f32, all of
+    /// role C. In a kernel with these, matrices of i32 live in no variable.
+    MatrixScaleAdd {
+        product: ExprId,
+        scale: ExprId,
+        sum: ExprId,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -378,6 +385,7 @@ impl Expr {
                 | Expr::MatrixZero(..)
                 | Expr::MatrixLoad { .. }
                 | Expr::MatrixMulAdd { .. }
+                | Expr::MatrixScaleAdd { .. }
         )
     }
 }

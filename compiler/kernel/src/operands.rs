@@ -26,6 +26,7 @@ impl Expr {
             Expr::Fma(a, b, c)
             | Expr::Select { cond: a, yes: b, no: c }
             | Expr::MatrixMulAdd { a, b, c }
+            | Expr::MatrixScaleAdd { product: a, scale: b, sum: c }
             | Expr::Dot4 { a, b, acc: c, .. } => {
                 f(*a);
                 f(*b);
@@ -78,6 +79,7 @@ impl Expr {
             Expr::Fma(a, b, c)
             | Expr::Select { cond: a, yes: b, no: c }
             | Expr::MatrixMulAdd { a, b, c }
+            | Expr::MatrixScaleAdd { product: a, scale: b, sum: c }
             | Expr::Dot4 { a, b, acc: c, .. } => {
                 f(a);
                 f(b);

@@ -308,6 +308,9 @@ impl Printer<'_> {
                 format!("load {ty} {from}({rest}, {})", major(*row_major))
             }
             Expr::MatrixMulAdd { a, b, c } => format!("matrix_fma({})", self.list(&[*a, *b, *c])),
+            Expr::MatrixScaleAdd { product, scale, sum } => {
+                format!("matrix_scale_add({})", self.list(&[*product, *scale, *sum]))
+            }
         }
     }
 

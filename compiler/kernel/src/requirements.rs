@@ -37,7 +37,9 @@ pub fn requirements(kernel: &Kernel) -> KernelNeeds {
                 Builtin::SubgroupId | Builtin::SubgroupInvocation | Builtin::SubgroupSize,
             ) => add(Features::SUBGROUP_BASIC),
             Expr::Dot4 { .. } => add(Features::DOT4),
-            Expr::MatrixZero(_) | Expr::MatrixLoad { .. } => add(Features::COOPERATIVE_MATRIX),
+            Expr::MatrixZero(_) | Expr::MatrixLoad { .. } | Expr::MatrixScaleAdd { .. } => {
+                add(Features::COOPERATIVE_MATRIX);
+            }
             Expr::MatrixMulAdd { a, b, c } => {
                 add(Features::COOPERATIVE_MATRIX);
                 if let (Type::Matrix(a), Type::Matrix(b), Type::Matrix(c)) =

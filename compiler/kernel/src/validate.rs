@@ -331,6 +331,20 @@ fn type_of(k: &Kernel, id: ExprId) -> Result<Type, String> {
             ensure(ok, || format!("{x:?} times {y:?} plus {z:?}"))?;
             Type::Matrix(z)
         }
+        Expr::MatrixScaleAdd { product, scale, sum } => {
+            let (Type::Matrix(p), Type::Matrix(s), Type::Matrix(z)) =
+                (k.ty(*product), k.ty(*scale), k.ty(*sum))
+            else {
+                return Err("operands are matrices".into());
+            };
+            let ok = p == Matrix { component: Component::I32, ..z }
+                && s == z
+                && (z.role, z.component) == (MatrixRole::C, Component::F32);
+            ensure(ok, || format!("{p:?} scaled by {s:?} plus {z:?}"))?;
+            let kept = |t: Type| matches!(t, Type::Matrix(m) if m.component == Component::I32);
+            ensure(!k.vars.iter().any(|v| kept(v.ty)), || "i32 matrices in variables".into())?;
+            Type::Matrix(z)
+        }
     })
 }
 

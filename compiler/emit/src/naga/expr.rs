@@ -204,7 +204,8 @@ impl Emitter<'_> {
             | Expr::SubgroupBroadcast(..)
             | Expr::MatrixZero(_)
             | Expr::MatrixLoad { .. }
-            | Expr::MatrixMulAdd { .. } => {
+            | Expr::MatrixMulAdd { .. }
+            | Expr::MatrixScaleAdd { .. } => {
                 return Err(self.malformed(format!("e{} is not pure: {expr:?}", id.0)));
             }
         };
@@ -628,6 +629,17 @@ impl Emitter<'_> {
                 let (a, b, c) = (self.value(a)?, self.value(b)?, self.value(c)?);
                 let value =
                     self.scopes.evaluate(Expression::CooperativeMultiplyAdd { a, b, c }, at);
+                self.scopes.bake(value);
+                value
+            }
+            // the difference stands for the scaled product; see `stand_in`
+            Expr::MatrixScaleAdd { product, scale, sum } => {
+                let (product, scale) = (self.value(product)?, self.value(scale)?);
+                let sum = self.value(sum)?;
+                let scaled = infix(BinaryOperator::Subtract, product, scale);
+                let scaled = self.scopes.evaluate(scaled, at);
+                self.scopes.bake(scaled);
+                let value = self.scopes.evaluate(infix(BinaryOperator::Add, sum, scaled), at);
                 self.scopes.bake(value);
                 value
             }

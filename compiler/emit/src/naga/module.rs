@@ -1,7 +1,7 @@
 //! Kernel to naga module: types, bindings, workgroup memory and the entry point.
 
 use super::scope::Scopes;
-use crate::stand_in::{float_arrays, shown};
+use crate::stand_in::{float_arrays, scales, shown};
 use crate::{ENTRY_POINT, EmitError};
 use drift_bundle::caps::{Dialect, ImageKind};
 use drift_kernel::{
@@ -34,6 +34,8 @@ pub struct Emitter<'k> {
     pub loops: HashMap<LoopId, (Handle<Expression>, usize)>,
     /// Arrays of integers that are f32 in naga's module; see `stand_in`.
     pub float_arrays: Vec<SharedId>,
+    /// Products in i32 are scaled; see `stand_in`.
+    pub scales: bool,
     /// Depth of the deepest scope an expression depends on; see `scope`.
     pub natural: HashMap<ExprId, usize>,
 }
@@ -50,6 +52,7 @@ pub fn build(kernel: &Kernel, dialect: Dialect) -> Result<Module, EmitError> {
         builtins: HashMap::new(),
         loops: HashMap::new(),
         float_arrays: float_arrays(kernel),
+        scales: scales(kernel),
         natural: HashMap::new(),
     };
     emitter.declare_bindings()?;
@@ -151,7 +154,7 @@ impl Emitter<'_> {
         m: Matrix,
         from: Option<Scalar>,
     ) -> Result<(CooperativeSize, CooperativeSize), EmitError> {
-        let shown = shown(m, from);
+        let shown = shown(m, from, self.scales);
         Ok((self.matrix_size(shown.cols)?, self.matrix_size(shown.rows)?))
     }
 
@@ -160,7 +163,7 @@ impl Emitter<'_> {
         let inner = TypeInner::CooperativeMatrix {
             columns,
             rows,
-            scalar: scalar(shown(m, None).scalar),
+            scalar: scalar(shown(m, None, self.scales).scalar),
             role: role(m.role),
         };
         Ok(self.intern(None, inner))

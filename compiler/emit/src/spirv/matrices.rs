@@ -1,7 +1,7 @@
 //! Puts true cooperative-matrix types in the place of their stand-ins (see [`crate::stand_in`]), and
 //! makes conversions between words and pairs of halves what they are: the same bits.
 
-use super::{instruction, op};
+use super::{Facts, instruction, op};
 use crate::stand_in::StandIn;
 use drift_kernel::{Component, MatrixRole, Scalar};
 use std::collections::{HashMap, HashSet};
@@ -29,6 +29,14 @@ pub struct Matrices {
     values: HashMap<u32, u32>,
     /// Matrix types with i32 sums.
     sums: HashSet<u32>,
+    /// Products in i32 are scaled: they are followed from their operands, in this type, from this
+    /// zero on.
+    scales: bool,
+    followed: Option<(u32, u32)>,
+    /// Matrices of int8, and products followed so far.
+    operands: HashSet<u32>,
+    products: HashSet<u32>,
+    int8: HashSet<u32>,
     /// Vectors of two halves or floats, and u32: what conversions of pairs are between.
     halves: Option<u32>,
     /// Result of `UnpackHalf2x16` -> its word; result of a widening of two halves -> the halves.
@@ -37,9 +45,13 @@ pub struct Matrices {
 }
 
 impl Matrices {
-    pub fn new(stand_ins: &[StandIn], computes_f16: bool, all: &[&[u32]]) -> Matrices {
-        let stand_ins = stand_ins.to_vec();
-        let mut out = Matrices { stand_ins, computes_f16, ..Matrices::default() };
+    pub fn new(facts: &Facts, all: &[&[u32]]) -> Matrices {
+        let mut out = Matrices {
+            stand_ins: facts.stand_ins.clone(),
+            computes_f16: facts.computes_f16,
+            scales: facts.scales,
+            ..Matrices::default()
+        };
         for i in all {
             match (super::opcode(i), &i[1..]) {
                 (op::TYPE_FLOAT, [id, width]) => {
@@ -87,12 +99,27 @@ impl Matrices {
                 false
             }
             (op::TYPE_COOPERATIVE_MATRIX, &[id, of, scope, rows, cols, role]) => {
-                let Some(s) = self.stand_in(of, rows, cols, role) else { return false };
+                let Some(s) = self.stand_in(of, rows, cols, role) else {
+                    if self.scales && self.is_sum(of, role) {
+                        // beside the f32 sums, the products
+                        out.extend_from_slice(i);
+                        let int = self.component(Component::I32, out);
+                        let (ty, zero) = (fresh(out), fresh(out));
+                        let words = [ty, int, scope, rows, cols, role];
+                        instruction(op::TYPE_COOPERATIVE_MATRIX, &words, out);
+                        instruction(op::CONSTANT_NULL, &[ty, zero], out);
+                        self.followed = Some((ty, zero));
+                        return true;
+                    }
+                    return false;
+                };
                 let (component, rows, cols) = (s.matrix.component, s.matrix.rows, s.matrix.cols);
                 let of = self.component(component, out);
                 let (rows, cols) = (self.constant(rows, out), self.constant(cols, out));
-                if component == Component::I32 {
-                    self.sums.insert(id);
+                match component {
+                    Component::I32 => _ = self.sums.insert(id),
+                    Component::I8 => _ = self.int8.insert(id),
+                    Component::F32 | Component::F16 => {}
                 }
                 instruction(op::TYPE_COOPERATIVE_MATRIX, &[id, of, scope, rows, cols, role], out);
                 true
@@ -100,6 +127,25 @@ impl Matrices {
             (op::COOPERATIVE_MATRIX_MUL_ADD, &[ty, id, a, b, c]) if self.sums.contains(&ty) => {
                 let operands = [ty, id, a, b, c, SIGNED_COMPONENTS];
                 instruction(op::COOPERATIVE_MATRIX_MUL_ADD, &operands, out);
+                true
+            }
+            (op::COOPERATIVE_MATRIX_LOAD, [ty, id, ..]) if self.int8.contains(ty) => {
+                self.operands.insert(*id);
+                false
+            }
+            (op::COOPERATIVE_MATRIX_MUL_ADD, &[_, id, a, b, c]) if self.operands.contains(&a) => {
+                let Some((ty, zero)) = self.followed else { return false };
+                // what is no product yet is the zero that the first one starts from
+                let c = if self.products.contains(&c) { c } else { zero };
+                self.products.insert(id);
+                let words = [ty, id, a, b, c, SIGNED_COMPONENTS];
+                instruction(op::COOPERATIVE_MATRIX_MUL_ADD, &words, out);
+                true
+            }
+            (op::F_SUB, &[ty, id, product, scale]) if self.products.contains(&product) => {
+                let float = fresh(out);
+                instruction(op::CONVERT_S_TO_F, &[ty, float, product], out);
+                instruction(op::F_MUL, &[ty, id, float, scale], out);
                 true
             }
             (op::EXT_INST, [_, id, _, GLSL_UNPACK_HALF, word]) => {
@@ -124,6 +170,11 @@ impl Matrices {
             }
             _ => false,
         }
+    }
+
+    /// Whether a type of matrices of component `of` and role `role` is that of f32 sums.
+    fn is_sum(&self, of: u32, role: u32) -> bool {
+        self.scalars.get(&(op::TYPE_FLOAT, 32)) == Some(&of) && self.values.get(&role) == Some(&2)
     }
 
     fn stand_in(&self, of: u32, rows: u32, cols: u32, role: u32) -> Option<StandIn> {

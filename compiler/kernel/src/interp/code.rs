@@ -224,6 +224,12 @@ pub(super) enum Op {
         b: Mat,
         c: Mat,
     },
+    MatrixScaleAdd {
+        d: Mat,
+        product: Mat,
+        scale: Mat,
+        sum: Mat,
+    },
     MatrixStore {
         a: Mat,
         to: Place,
@@ -334,6 +340,12 @@ impl Op {
                 f(&mut a.reg, false);
                 f(&mut b.reg, false);
                 f(&mut c.reg, false);
+                f(&mut d.reg, true);
+            }
+            Op::MatrixScaleAdd { d, product, scale, sum } => {
+                f(&mut product.reg, false);
+                f(&mut scale.reg, false);
+                f(&mut sum.reg, false);
                 f(&mut d.reg, true);
             }
             Op::MatrixStore { a, index, stride, .. } => {

@@ -323,6 +323,9 @@ impl<'a> Machine<'a> {
                 return self.matrix_load(d, from, index, stride, row_major);
             }
             Op::MatrixMulAdd { d, a, b, c } => return self.matrix_mul_add(d, a, b, c),
+            Op::MatrixScaleAdd { d, product, scale, sum } => {
+                return self.matrix_scale_add(d, product, scale, sum);
+            }
             Op::MatrixStore { a, to, index, stride, row_major } => {
                 return self.matrix_store(a, to, index, stride, row_major);
             }

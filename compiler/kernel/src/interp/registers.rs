@@ -91,7 +91,8 @@ impl Scan<'_> {
                 Op::MatrixZero { d }
                 | Op::MatrixCopy { d, .. }
                 | Op::MatrixLoad { d, .. }
-                | Op::MatrixMulAdd { d, .. } => Some(matrix_blocks(d.rows, d.cols, self.subgroups)),
+                | Op::MatrixMulAdd { d, .. }
+                | Op::MatrixScaleAdd { d, .. } => Some(matrix_blocks(d.rows, d.cols, self.subgroups)),
                 _ => None,
             };
             let lives = &mut *self.lives;

@@ -149,6 +149,18 @@ impl Machine<'_> {
         Ok(())
     }
 
+    pub fn matrix_scale_add(&mut self, d: Mat, product: Mat, scale: Mat, sum: Mat) -> Result2<()> {
+        for (s, _) in self.whole_subgroups()? {
+            for i in 0..(d.rows * d.cols) as usize {
+                let p = self.element(product, s, i) as i32 as f32;
+                let scaled = p * f32::from_bits(self.element(scale, s, i));
+                let v = scaled + f32::from_bits(self.element(sum, s, i));
+                self.set_element(d, s, i, v.to_bits());
+            }
+        }
+        Ok(())
+    }
+
     /// Elements of memory that hold a matrix, by its row-major index; `per` of them lie in one
     /// scalar of the array, which `index` and `stride` count.
     fn footprint(

@@ -447,6 +447,14 @@ impl Compiler<'_> {
                 self.emit(here, Op::MatrixMulAdd { d, a, b, c });
                 Value::Matrix(d)
             }
+            Expr::MatrixScaleAdd { product, scale, sum } => {
+                let (product, scale) = (self.matrix(*product)?, self.matrix(*scale)?);
+                let sum = self.matrix(*sum)?;
+                let Type::Matrix(m) = ty else { return self.error("matrix sum of a vector") };
+                let d = self.mat(m);
+                self.emit(here, Op::MatrixScaleAdd { d, product, scale, sum });
+                Value::Matrix(d)
+            }
             other => return self.error(format!("`let` of a pure expression {other:?}")),
         })
     }
