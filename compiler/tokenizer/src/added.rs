@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::json::At;
+use crate::split::Pattern;
 use std::collections::HashMap;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +49,13 @@ pub struct Finder {
     tokens: Vec<(String, AddedToken)>,
     /// Per first byte: tokens, longest first.
     by_byte: HashMap<u8, Vec<usize>>,
+    /// What belongs to a word, for tokens that must be whole ones.
+    word: Option<Pattern>,
 }
 
 impl Finder {
     /// `tokens` with the string to look for.
-    pub fn new(tokens: Vec<(String, AddedToken)>) -> Finder {
+    pub fn new(tokens: Vec<(String, AddedToken)>) -> Result<Finder> {
         let mut by_byte: HashMap<u8, Vec<usize>> = HashMap::new();
         for (i, (text, _)) in tokens.iter().enumerate() {
             if let Some(byte) = text.bytes().next() {
@@ -62,13 +65,26 @@ impl Finder {
         for list in by_byte.values_mut() {
             list.sort_by_key(|i| std::cmp::Reverse(tokens[*i].0.len()));
         }
-        Finder { tokens, by_byte }
+        let words = tokens.iter().any(|t| t.1.single_word);
+        let word = words.then(|| Pattern::regex(r"\w")).transpose()?;
+        Ok(Finder { tokens, by_byte, word })
     }
 
     fn at(&self, text: &str, i: usize) -> Option<&(String, AddedToken)> {
         let bytes = &text.as_bytes()[i..];
         let list = self.by_byte.get(bytes.first()?)?;
         list.iter().map(|t| &self.tokens[*t]).find(|t| bytes.starts_with(t.0.as_bytes()))
+    }
+
+    /// Whether no word goes on from the end of `before` or into `after`.
+    fn alone(&self, before: &str, after: &str) -> bool {
+        let word = |c: Option<char>| match (c, &self.word) {
+            (Some(c), Some(word)) => {
+                word.find(c.encode_utf8(&mut [0; 4])).is_ok_and(|m| !m.is_empty())
+            }
+            _ => false,
+        };
+        !word(before.chars().next_back()) && !word(after.chars().next())
     }
 
     /// Cuts `text` into tokens and the rest.
@@ -82,7 +98,7 @@ impl Finder {
             };
             let (mut start, mut stop) = (i, i + found.len());
             i = stop;
-            if token.single_word && !alone(&text[..start], &text[stop..]) {
+            if token.single_word && !self.alone(&text[..start], &text[stop..]) {
                 continue;
             }
             if token.lstrip {
@@ -107,11 +123,6 @@ impl Finder {
     }
 }
 
-fn alone(before: &str, after: &str) -> bool {
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    !before.chars().next_back().is_some_and(word) && !after.chars().next().is_some_and(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,7 +140,7 @@ mod tests {
     }
 
     fn finder(tokens: Vec<AddedToken>) -> Finder {
-        Finder::new(tokens.into_iter().map(|t| (t.content.clone(), t)).collect())
+        Finder::new(tokens.into_iter().map(|t| (t.content.clone(), t)).collect()).unwrap()
     }
 
     fn shown(f: &Finder, text: &str) -> String {
@@ -155,5 +166,7 @@ mod tests {
         let f = finder(vec![mask, word]);
         assert_eq!(shown(&f, "a  <m> \n<m>b"), "[a]#1#1[b]");
         assert_eq!(shown(&f, "concat cat, cats"), "[concat ]#2[, cats]");
+        // a joiner belongs to the word, a circled digit does not
+        assert_eq!(shown(&f, "\u{200d}cat ①cat"), "[\u{200d}cat ①]#2");
     }
 }

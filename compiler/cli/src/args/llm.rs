@@ -9,19 +9,19 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Sampling")]
 pub struct Sampling {
     /// 0 takes the likeliest token; 1 draws as the model predicts; between is sharper
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub temperature: Option<f32>,
     /// Draw among the K likeliest tokens
     #[arg(long, value_name = "K")]
     pub top_k: Option<u32>,
     /// Draw among the likeliest tokens that together have this probability
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f32>,
     /// Draw among tokens at least P times as likely as the likeliest
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub min_p: Option<f32>,
     /// Make tokens that are in the text already less likely (1 = not)
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub repetition_penalty: Option<f32>,
     /// The same seed draws the same tokens [default: another one each time]
     #[arg(long, value_name = "S")]

@@ -200,10 +200,17 @@ fn turn(
     }
 }
 
-/// Without a chat format: all that was written, one after the other.
+/// Without a chat format: all that was written, one after the other. An answer goes on from a question;
+/// what follows an answer is on a line of its own.
 fn plain(text: &Text, messages: &[Message]) -> Result<Vec<u32>> {
-    let all: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
-    text.prompt(&all.join("\n"))
+    let mut all = String::new();
+    for (i, m) in messages.iter().enumerate() {
+        if i > 0 && m.role != "assistant" {
+            all.push('\n');
+        }
+        all += &m.content;
+    }
+    text.prompt(&all)
 }
 
 fn answer(

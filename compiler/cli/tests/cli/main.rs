@@ -11,6 +11,7 @@ mod corpus;
 
 mod bundles;
 mod hostile_models;
+mod language_models;
 mod networks;
 mod outputs;
 mod program;

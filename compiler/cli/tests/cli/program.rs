@@ -18,11 +18,15 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// Address space of commands that need no GPU driver, in KiB: a size that lies must not be believed.
 const MEMORY_LIMIT_KIB: u64 = 768 * 1024;
 
-fn wait(mut command: Command, what: &str) -> Ran {
+fn wait(command: Command, what: &str) -> Ran {
+    wait_on(command, what, Stdio::null())
+}
+
+fn wait_on(mut command: Command, what: &str, stdin: Stdio) -> Ran {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));
     let file = |p: &Path| std::fs::File::create(p).expect("a temporary file");
-    command.stdin(Stdio::null()).stdout(file(&out)).stderr(file(&err));
+    command.stdin(stdin).stdout(file(&out)).stderr(file(&err));
     let mut child = command.spawn().unwrap_or_else(|e| panic!("driftc {what}: {e}"));
     let start = Instant::now();
     let status = loop {
@@ -49,6 +53,17 @@ fn wait(mut command: Command, what: &str) -> Ran {
 /// Runs `driftc` with these arguments, away from the user's pipeline cache.
 pub fn driftc<S: AsRef<OsStr>>(args: &[S]) -> Ran {
     driftc_with(args, &[])
+}
+
+/// The same with lines on its standard input.
+pub fn driftc_told<S: AsRef<OsStr>>(args: &[S], lines: &str) -> Ran {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("in");
+    std::fs::write(&path, lines).expect("a temporary file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driftc"));
+    command.args(args).env("DRIFT_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
+    let stdin = std::fs::File::open(&path).expect("just written");
+    wait_on(command, &shown(args), stdin.into())
 }
 
 /// The same with variables of the environment.
