@@ -98,7 +98,18 @@ pub fn dialect_caps(dialect: Dialect) -> DialectCaps {
             matrix_shapes: matrix_shapes(&[8, 16]),
             bindings: 1000,
         },
-        Dialect::OpenClC | Dialect::KernelIr => DialectCaps {
+        // A pointer and an offset for each buffer: 64 of them fit into the 1,024 bytes of arguments
+        // that every device takes.
+        Dialect::OpenClC => DialectCaps {
+            dialect,
+            has_writer: true,
+            features: COMMON
+                .difference(Features::COOPERATIVE_MATRIX)
+                .union(Features::TEXEL_BUFFER),
+            matrix_shapes: Vec::new(),
+            bindings: 64,
+        },
+        Dialect::KernelIr => DialectCaps {
             dialect,
             has_writer: false,
             features: Features::default(),
@@ -234,6 +245,9 @@ pub(crate) fn expressible(
     }
     let help = match needs.matrix_shapes.is_empty() {
         true => "compile the kernel for a target whose dialect has it".to_owned(),
+        false if caps.matrix_shapes.is_empty() => {
+            "compile the kernel for a target whose dialect has cooperative matrices".to_owned()
+        }
         false => {
             let mut sides: Vec<u32> = caps.matrix_shapes.iter().map(|s| s.m).collect();
             sides.dedup();
@@ -246,7 +260,7 @@ pub(crate) fn expressible(
 pub(crate) fn no_writer(kernel: &Kernel, dialect: Dialect) -> EmitError {
     let (what, help) = match dialect {
         Dialect::KernelIr => ("shader", "the interpreter takes the kernel as it is"),
-        _ => ("writer in this version", "SPIR-V, MSL and WGSL can be written"),
+        _ => ("writer in this version", "SPIR-V, MSL, WGSL and OpenCL C can be written"),
     };
     EmitError::Unsupported {
         kernel: kernel.name.clone(),

@@ -3,21 +3,24 @@
 //! A [`Kernel`] whose logical loads and stores are gone (after `virtualize`) becomes SPIR-V, MSL or
 //! WGSL through naga: its module is built directly, never through a shader language. All that knows
 //! naga is in the private module `naga`; `spirv` corrects what naga's SPIR-V says too much or cannot
-//! say (capabilities, loop hints); [`dialect`] holds what each language can express, as data.
+//! say (capabilities, loop hints). OpenCL C has a writer of its own, `opencl`. [`dialect`] holds what
+//! each language can express, as data.
 //!
 //! - **Invariant:** emitting is deterministic: equal kernels and options give equal bytes.
 //! - **Invariant:** nothing is checked at run time in the shader: indices are in bounds, divisors
 //!   are not zero and loops end, because the kernel says so and the interpreter holds it to that.
-//! - **Invariant:** whatever is written was accepted by naga's validator first.
+//! - **Invariant:** whatever naga writes was accepted by its validator first.
 //!
 //! Bindings: group (descriptor set) 0, binding number = index into [`Kernel::bindings`]. In MSL
-//! binding `n` is `[[buffer(n)]]` or `[[texture(n)]]`, by its type.
+//! binding `n` is `[[buffer(n)]]` or `[[texture(n)]]`, by its type. In OpenCL C a buffer is two
+//! arguments, a pointer and an offset in bytes, and an image is one.
 #![forbid(unsafe_code)]
 
 pub mod dialect;
 mod error;
 mod naga;
 mod needs;
+mod opencl;
 mod spirv;
 mod stand_in;
 
@@ -133,7 +136,14 @@ pub fn emit(
             needs_subgroups_enable: dialect::uses_subgroups(kernel),
             msl_version: None,
         }),
+        Dialect::OpenClC => Ok(EmittedShader {
+            bytes: opencl::write(kernel)?.into_bytes(),
+            dialect,
+            entry: ENTRY_POINT.to_owned(),
+            needs_subgroups_enable: false,
+            msl_version: None,
+        }),
         // `expressible` has refused it.
-        Dialect::OpenClC | Dialect::KernelIr => Err(dialect::no_writer(kernel, dialect)),
+        Dialect::KernelIr => Err(dialect::no_writer(kernel, dialect)),
     }
 }
