@@ -2,7 +2,7 @@
 
 use crate::error::{Result, RuntimeError};
 use drift_bundle::{Contents, Meta, Section, VariantContents, caps::Requirements};
-use std::{path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
 enum Bytes {
     #[cfg(feature = "mmap")]
@@ -80,6 +80,37 @@ impl Bundle {
 
     pub(crate) fn weights(&self) -> &[u8] {
         &self.bytes()[self.0.contents.weights.clone()]
+    }
+
+    /// Calls `f` with the file map and a range of the weights as a range of the file, where the
+    /// bundle is mapped.
+    #[cfg(feature = "mmap")]
+    fn with_map(&self, weights: Range<u64>, f: impl FnOnce(&crate::map::FileMap, usize, usize)) {
+        if let Bytes::Map(map) = &self.0.bytes {
+            let all = &self.0.contents.weights;
+            let end = all.end.min(all.start.saturating_add(weights.end as usize));
+            let start = end.min(all.start.saturating_add(weights.start as usize));
+            f(map, start, end - start);
+        }
+    }
+
+    /// A part of the weights is read now, and another one soon.
+    pub(crate) fn fetch_weights(&self, now: Range<u64>, soon: Range<u64>) {
+        #[cfg(feature = "mmap")]
+        {
+            self.with_map(soon, |map, offset, bytes| map.expect(offset, bytes));
+            self.with_map(now, |map, offset, bytes| map.fetch(offset, bytes));
+        }
+        #[cfg(not(feature = "mmap"))]
+        let _ = (now, soon);
+    }
+
+    /// A part of the weights was read: the device has it, and no copy stays in memory.
+    pub(crate) fn release_weights(&self, part: Range<u64>) {
+        #[cfg(feature = "mmap")]
+        self.with_map(part, |map, offset, bytes| map.release(offset, bytes));
+        #[cfg(not(feature = "mmap"))]
+        let _ = part;
     }
 
     pub(crate) fn shader(&self, variant: usize, index: u32) -> &[u8] {

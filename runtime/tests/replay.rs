@@ -380,6 +380,73 @@ fn large_weights_arrive_whole() {
     assert_clean(&device);
 }
 
+/// Bytes of mapped files that are in memory (`RssFile`).
+#[cfg(target_os = "linux")]
+fn mapped_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("RssFile:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Several threads upload in parts, and the file does not stay in memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn loading_keeps_no_copy_of_the_weights() {
+    const EACH: u64 = 100 << 20;
+    let Some(device) = device() else { return };
+    if device.capabilities().limits.buffer_bytes < EACH {
+        println!("skipped: the device's buffers are too small");
+        return;
+    }
+    // Word i of the file's weights is i; the output gathers some from every object.
+    let mut b = PlanBuilder::new();
+    let offsets = [0u64, 4, 16 << 20, (32 << 20) - 4, 77_777_780, EACH - 4];
+    let y = b.output("y", ElemType::U32, &[3 * offsets.len() as u64]);
+    let mut expected = Vec::new();
+    for n in 0..3 {
+        let w = b.buffer(ObjectRole::Weights, EACH);
+        b.plan.uploads.push(Upload {
+            object: w,
+            object_offset: 0,
+            weights_offset: n * EACH,
+            bytes: EACH,
+        });
+        for offset in offsets {
+            let dst_offset = expected.len() as u64 * 4;
+            b.step(Step::Copy { src: w, src_offset: offset, dst: y, dst_offset, bytes: 4 });
+            expected.push(((n * EACH + offset) / 4) as i64);
+        }
+    }
+    let requirements = b.requirements("test");
+    let mut writer = BundleWriter::new(Meta::new("large", "test", "0"));
+    writer.add_variant(requirements, b.plan, b.shaders);
+    let path = std::env::temp_dir().join(format!("drift-large-{}.drift", std::process::id()));
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    writer
+        .write(&mut file, 3 * EACH, |sink| {
+            let words = 0..(3 * EACH / 4) as u32;
+            let mut block = Vec::with_capacity(1 << 20);
+            for word in words {
+                block.extend(word.to_le_bytes());
+                if block.len() == 1 << 20 {
+                    sink.write_all(&block)?;
+                    block.clear();
+                }
+            }
+            sink.write_all(&block)
+        })
+        .unwrap();
+    drop(file);
+    let before = mapped_bytes();
+    let bundle = Bundle::open(&path).unwrap();
+    let mut session = session(&device, &bundle);
+    let after = mapped_bytes();
+    std::fs::remove_file(&path).unwrap();
+    assert!(after < before + (64 << 20), "{before} bytes of mapped files before, {after} after");
+    assert_eq!(session.run(&[]).unwrap()["y"].to_i64().unwrap(), expected);
+    assert_clean(&device);
+}
+
 #[test]
 fn equal_dispatches_share_shader_and_set() {
     let Some(device) = device() else { return };

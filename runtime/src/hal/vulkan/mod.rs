@@ -16,6 +16,7 @@ mod program;
 mod record;
 mod stager;
 mod timing;
+mod upload;
 
 pub(crate) use program::VulkanProgram;
 

@@ -5,8 +5,9 @@ use super::{
     error::VkResultExt,
     memory::{Blocks, HostBytes, MemoryUse, Place, Request},
     stager::{HALF_BYTES, Stager},
+    upload,
 };
-use crate::error::Result;
+use crate::{bundle::Bundle, error::Result};
 use ash::vk;
 use drift_bundle::{
     caps::ImageKind,
@@ -55,14 +56,11 @@ impl Objects {
     }
 
     /// Gives images their layouts, clears state and inputs, and uploads the weights.
-    pub fn fill(&self, device: &VulkanDevice, plan: &Plan, weights: &[u8]) -> Result<()> {
+    pub fn fill(&self, device: &VulkanDevice, plan: &Plan, bundle: &Bundle) -> Result<()> {
+        let parts = upload::parts(plan);
         // Objects that the host sees are written in place and need no staging.
-        let staged = plan
-            .uploads
-            .iter()
-            .filter(|u| self[u.object].host.is_none())
-            .map(|u| u.bytes)
-            .sum::<u64>();
+        let staged: u64 =
+            parts.iter().filter(|p| self[p.object].host.is_none()).map(|p| p.bytes).sum();
         let widest = plan.objects.iter().map(row_bytes).max().unwrap_or(0);
         let mut stager = Stager::new(device, staged.min(HALF_BYTES).max(widest))?;
         let commands = stager.commands()?;
@@ -79,26 +77,21 @@ impl Objects {
             }
         }
         for upload in &plan.uploads {
-            let data = &weights[upload.weights_offset as usize..][..upload.bytes as usize];
-            let gpu = &self[upload.object];
-            match (&plan.objects[upload.object as usize].kind, gpu.host) {
-                (ObjectKind::Buffer { .. }, Some(host)) => {
-                    // SAFETY: the session is being built: neither device nor host uses the object.
-                    unsafe { host.slice_mut(upload.object_offset, upload.bytes) }
-                        .copy_from_slice(data);
-                }
-                (ObjectKind::Buffer { .. }, None) => {
-                    stager.buffer(gpu.buffer, upload.object_offset, data)?
-                }
-                (ObjectKind::Image { kind, format, extent }, _) => {
-                    let layers = *kind == ImageKind::Texture2dArray;
-                    stager.image(gpu.image, *extent, format.bytes(), layers, data)?;
-                }
+            if let ObjectKind::Image { kind, format, extent } =
+                &plan.objects[upload.object as usize].kind
+            {
+                let data = &bundle.weights()[upload.weights_offset as usize..];
+                let data = &data[..upload.bytes as usize];
+                let layers = *kind == ImageKind::Texture2dArray;
+                let image = self[upload.object].image;
+                stager.image(image, *extent, format.bytes(), layers, data)?;
+                let end = upload.weights_offset + upload.bytes;
+                bundle.release_weights(upload.weights_offset..end);
             }
         }
         let commands = stager.commands()?;
         self.transition(device, plan, commands, |role| Some((filling, image_layout(role))));
-        stager.finish()
+        upload::run(device, self, bundle, &parts, stager)
     }
 
     /// Zero-fills the state objects again.

@@ -77,7 +77,7 @@ impl VulkanProgram {
         // Shaders compile while weights travel.
         let (objects, pipelines) = (&p.objects, &mut p.pipelines);
         std::thread::scope(|scope| {
-            let uploads = scope.spawn(|| objects.fill(device, plan, request.bundle.weights()));
+            let uploads = scope.spawn(|| objects.fill(device, plan, request.bundle));
             let compiled = pipelines.create(device, request, objects);
             let uploaded = uploads.join().unwrap_or(Err(RuntimeError::DeviceLost));
             compiled.and(uploaded)
