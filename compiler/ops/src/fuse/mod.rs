@@ -43,6 +43,7 @@ mod merge_pointwise;
 mod mish;
 mod nearest_resize;
 mod norm_affine;
+mod norm_into_linear;
 mod prelu;
 mod quick_gelu;
 mod remove_identity;
@@ -133,6 +134,7 @@ pub static RULES: &[Rule] = &[
     rsqrt::RULE,
     epilogue::RULE,
     duplicate_cheap::RULE,
+    norm_into_linear::RULE,
     // finish
     copy_view::RULE,
 ];
@@ -353,6 +355,8 @@ pub(crate) fn takes_epilogue(node: &Node) -> bool {
             | "pad"
             | "depth_to_space"
             | "attention"
+            | "linear"
+            | "embedding"
     )
 }
 

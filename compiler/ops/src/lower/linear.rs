@@ -3,6 +3,7 @@
 //! All kernels see x as `[m, k]`, the weights as rows of packed words ([`weights::Weights`]) and
 //! the result as `[m, outputs]`; the same packed weights serve one row and many.
 
+mod gemv;
 mod plain;
 pub mod weights;
 
@@ -13,6 +14,8 @@ use crate::ops::linear::{DATA, GAMMA, Spec, X};
 use drift_ir::{View, ViewStep};
 use drift_kernel::{Builder, E};
 use weights::Weights;
+
+pub use gemv::MOST_ROWS as FEW_ROWS;
 
 /// A `linear` node as its kernels see it.
 #[derive(Clone, Copy, Debug)]
@@ -109,5 +112,8 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if product.m == 0 {
         return Ok(());
     }
-    plain::lower(l, &product)
+    match gemv::Plan::of(l.target, &product) {
+        Some(plan) => gemv::lower(l, &product, &plan),
+        None => plain::lower(l, &product),
+    }
 }

@@ -42,6 +42,7 @@ pub use args::{
     elem_of, scalar_of,
 };
 pub use grid::{Grid, dispatch_1d};
+pub use linear::FEW_ROWS;
 
 use crate::{OpError, Result};
 

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::lower::{KernelArgs, Lowering};
 use crate::quant::Scheme;
+use drift_kernel::tensor::Elem;
 use drift_kernel::{Builder, E, Packing, Scalar, TensorId};
 
 /// The operands *data* and *scales* of a weight matrix `[n, k]`.
@@ -47,24 +48,47 @@ impl Weights {
         b.load4(self.data, &[n, word], 1)
     }
 
+    /// Four floats of a float scheme from column `k` (a multiple of 4 below the end) on; 0 past
+    /// the end.
+    pub fn floats<'b>(&self, b: &'b Builder, n: E<'b>, k: E<'b>) -> E<'b> {
+        b.load4(self.data, &[n, k], 1)
+    }
+
+    /// Element type of the data in memory.
+    pub fn elem(&self, b: &Builder) -> Elem {
+        b.elem(self.data)
+    }
+
     /// The scale of the weights of row `n` around column `k`; `None` for float schemes.
     pub fn scale<'b>(&self, b: &'b Builder, n: E<'b>, k: E<'b>) -> Option<E<'b>> {
-        let scales = self.scales?;
         Some(match self.scheme.group() {
-            None => b.load(scales, &[n]),
-            Some(g) => {
-                let group = k / g as u32;
-                let pair = b.load(scales, &[n, group / 2u32]).unpack(Packing::Half2);
-                let odd = (group % 2u32).ne(0u32);
-                b.select(odd, pair.lane(1), pair.lane(0))
-            }
+            None => b.load(self.scales?, &[n]),
+            Some(_) => self.scale_in(b, self.scale_word(b, n, k), k),
         })
     }
 
-    /// The scales of the two groups `2 * pair` and `2 * pair + 1` of row `n`.
-    pub fn scale_pair<'b>(&self, b: &'b Builder, n: E<'b>, pair: E<'b>) -> Option<[E<'b>; 2]> {
-        let pair = b.load(self.scales?, &[n, pair]).unpack(Packing::Half2);
-        Some([pair.lane(0), pair.lane(1)])
+    /// The scales of rows `n` to `n + 3` of a scheme with one per row.
+    pub fn channel_scales<'b>(&self, b: &'b Builder, n: E<'b>) -> E<'b> {
+        match self.scales {
+            Some(scales) => b.load4(scales, &[n], 0),
+            None => b.lit_like(1.0, drift_kernel::F32X4),
+        }
+    }
+
+    /// The word that holds the scale of the group of column `k` of row `n`.
+    pub fn scale_word<'b>(&self, b: &'b Builder, n: E<'b>, k: E<'b>) -> E<'b> {
+        match (self.scales, self.scheme.group()) {
+            (Some(scales), Some(g)) => b.load(scales, &[n, k / (2 * g as u32)]),
+            _ => b.u32(0),
+        }
+    }
+
+    /// The scale of the group of column `k` in the word that holds it.
+    pub fn scale_in<'b>(&self, b: &'b Builder, word: E<'b>, k: E<'b>) -> E<'b> {
+        let group = k / self.scheme.group().unwrap_or(1) as u32;
+        let half = word.shr(group % 2u32 * 16u32);
+        let _ = b;
+        half.unpack(Packing::Half2).lane(0)
     }
 
     /// Four weights of row `n` from column `k` (a multiple of 4 below the end) on, with their

@@ -1,0 +1,165 @@
+//! How the few-row kernel is cut for a device.
+
+use crate::lower::Target;
+use crate::lower::linear::Linear;
+use crate::quant::Scheme;
+use drift_bundle::caps::Features;
+
+/// Rows of x up to which the kernel is used.
+pub const MOST_ROWS: usize = 16;
+
+/// Sums that an invocation keeps: rows of weights times rows of x.
+const MOST_SUMS: u32 = 64;
+
+/// The cut of the work.
+///
+/// A *team* of invocations walks a *block* of weight rows along K; each of its invocations loads
+/// one *unit* (16 bytes where words are packed) per row and step. Steps whose loads are under way
+/// together are a *tile*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Invocations of a workgroup.
+    pub invocations: u32,
+    /// Invocations of a team.
+    pub team: u32,
+    /// A team is a subgroup.
+    pub subgroups: bool,
+    /// Rows of weights in a block.
+    pub rows: u32,
+    /// Steps in a tile.
+    pub steps: u32,
+    /// Tiles along the part of K that is in workgroup memory at a time.
+    pub tiles: u32,
+    /// Such parts.
+    pub chunks: u32,
+    /// x is rounded to int8.
+    pub int8: bool,
+    /// Invocations can exchange values without workgroup memory.
+    pub shuffles: bool,
+    pub workgroups: u32,
+    /// Blocks that a team walks, one after the other.
+    pub turns: u32,
+}
+
+/// Weights that one load of an invocation brings.
+pub const fn unit(scheme: Scheme) -> u32 {
+    match scheme {
+        Scheme::F32 | Scheme::F16 => 4,
+        Scheme::Q8 | Scheme::Q8Groups(_) => 16,
+        Scheme::Q4 | Scheme::Q4Groups(_) => 32,
+    }
+}
+
+impl Plan {
+    /// `None` when there are too many rows for the device's workgroup memory.
+    pub fn of(target: &Target, p: &Linear) -> Option<Plan> {
+        if p.m > MOST_ROWS {
+            return None;
+        }
+        let caps = &target.caps;
+        let limits = &caps.limits;
+        let fixed = caps.subgroup_size_min == caps.subgroup_size_max;
+        let size = caps.subgroup_size_max as u32;
+        let subgroups = fixed
+            && (4..=64).contains(&size)
+            && caps.features.contains(Features::SUBGROUP_ARITHMETIC)
+            && caps.features.contains(Features::SUBGROUP_BASIC);
+        let team = if subgroups { size } else { 32 };
+        let large = limits.workgroup_invocations.min(limits.workgroup_size[0]);
+        let units = target.full_invocations / 1024;
+        let mut plan = Plan {
+            invocations: if large >= 512 && units >= 64 { 512 } else { 256 },
+            team,
+            subgroups,
+            rows: if p.m <= 4 { 4 } else { 2 },
+            steps: 0,
+            tiles: 0,
+            chunks: 1,
+            int8: target.int8_activations && !p.spec.scheme.is_float(),
+            shuffles: subgroups && caps.features.contains(Features::SUBGROUP_SHUFFLE),
+            workgroups: 0,
+            turns: 0,
+        };
+        let (per_unit, loads) = (2, 4);
+        plan.invocations = plan.invocations.min(large as u32).max(team);
+        while plan.rows > 2 && plan.rows * p.m as u32 > MOST_SUMS {
+            plan.rows /= 2;
+        }
+        // weights: the float path has smaller loads
+        let loads = if p.spec.scheme.is_float() { 2 * loads } else { loads };
+        plan.cut_k(p, (loads / plan.rows).max(1), limits.workgroup_memory_bytes)?;
+        plan.deal(p, units, per_unit);
+        Some(plan)
+    }
+
+    /// Chooses steps, tiles and chunks.
+    fn cut_k(&mut self, p: &Linear, most_steps: u32, memory_bytes: u64) -> Option<()> {
+        let units = (p.spec.scheme.padded_k(p.k) as u32).div_ceil(unit(p.spec.scheme));
+        let total = units.div_ceil(self.team);
+        // the longest tile that wastes little at the end
+        let waste = |steps: u32| total.next_multiple_of(steps) - total;
+        self.steps = (1..=most_steps.min(total)).rev().find(|&s| 8 * waste(s) <= total)?;
+        let tiles = total.div_ceil(self.steps);
+        // room for sums of teams beside x
+        let fixed = u64::from(self.scratch_words(p)) * 4 + 64;
+        let per_tile = self.tile_units() as u64 * self.unit_bytes(p) * p.m as u64;
+        let fits = (memory_bytes.checked_sub(fixed)? / per_tile) as u32;
+        if fits == 0 {
+            return None;
+        }
+        self.chunks = tiles.div_ceil(fits);
+        self.tiles = tiles.div_ceil(self.chunks);
+        Some(())
+    }
+
+    /// Chooses workgroups and turns. `units`: compute units of the device.
+    fn deal(&mut self, p: &Linear, units: u64, per_unit: u64) {
+        let blocks = (p.n as u32).div_ceil(self.rows);
+        let needed = blocks.div_ceil(self.teams());
+        // x is prepared once per workgroup: no more workgroups than the device runs at a time,
+        // unless x comes in parts
+        let most = match (self.chunks, units) {
+            (1, 64..) => (units * per_unit) as u32,
+            (1, _) => 1024,
+            _ => 65_535,
+        };
+        self.workgroups = needed.min(most);
+        self.turns = blocks.div_ceil(self.workgroups * self.teams());
+    }
+
+    pub fn teams(&self) -> u32 {
+        self.invocations / self.team
+    }
+
+    /// Units of a row in a tile.
+    pub fn tile_units(&self) -> u32 {
+        self.team * self.steps
+    }
+
+    /// Units of a row of x in workgroup memory.
+    pub fn chunk_units(&self) -> u32 {
+        self.tile_units() * self.tiles
+    }
+
+    /// Bytes of workgroup memory for one unit of one row of x.
+    fn unit_bytes(&self, p: &Linear) -> u64 {
+        let unit = u64::from(unit(p.spec.scheme));
+        match (self.int8, unit) {
+            (false, _) => 4 * unit,
+            // integers, their scale, and their sum for the offset of 4-bit weights
+            (true, 32) => unit + 8,
+            (true, _) => unit + 4,
+        }
+    }
+
+    /// Words of workgroup memory for sums across invocations.
+    pub fn scratch_words(&self, p: &Linear) -> u32 {
+        let squares = if p.spec.norm.is_some() { self.square_parts(p) * p.m as u32 } else { 0 };
+        squares + if self.subgroups { 0 } else { super::BATCH * self.invocations }
+    }
+
+    /// Parts that the sum of squares of one row comes in.
+    pub fn square_parts(&self, p: &Linear) -> u32 {
+        if p.m == 1 { self.teams() } else { 1 }
+    }
+}
