@@ -222,9 +222,14 @@ pub struct Work<'b> {
     pub group: u32,
     /// Rows of the key head.
     pub rows: u32,
-    /// Queries times the factor, `rows x quads` of four elements.
-    pub queries: S<'b>,
-    /// Quads of a query in `queries`.
+}
+
+/// Memory of a workgroup for its queries times the factor: `rows x quads` of four elements, zeros
+/// behind the last.
+#[derive(Clone, Copy, Debug)]
+pub struct Queries<'b> {
+    pub memory: S<'b>,
+    /// Quads of a row.
     pub quads: u32,
 }
 
@@ -271,8 +276,23 @@ pub trait Keys<'b> {
 
 /// Where a kernel's data comes from and goes to.
 pub trait Io<'b>: Keys<'b> {
-    /// Fills [`Work::queries`].
-    fn prepare(&self, w: &Work<'b>);
+    /// Elements `d .. d + 4` of a query, times the factor; zeros past the end.
+    fn query(&self, w: &Work<'b>, row: &Row<'b>, d: E<'b>) -> E<'b>;
+    /// Elements of a query.
+    fn head_dim(&self) -> usize;
+    /// Fills the memory of queries.
+    fn prepare(&self, w: &Work<'b>, to: Queries<'b>) {
+        let b = w.b;
+        let quads = self.head_dim().div_ceil(4) as u32;
+        w.each(w.plan.rows * to.quads, |i| {
+            let (r, quad) = (i / to.quads, i % to.quads);
+            let inside = quads == to.quads;
+            let d = if inside { quad } else { quad.min(quads - 1) } * 4u32;
+            let q = self.query(w, &w.row(r), d);
+            let filled = || b.select(quad.lt(quads).splat(4), q, b.zero4());
+            to.memory.store(i, if inside { q } else { filled() });
+        });
+    }
     /// The first key that some row of the workgroup sees, and one past the last.
     fn range(&self, w: &Work<'b>) -> (E<'b>, E<'b>);
     /// Calls `f` with the number of keys besides the range that the last split takes, if there are
@@ -302,6 +322,7 @@ struct Online<'b> {
 }
 
 struct Memory<'b> {
+    queries: Queries<'b>,
     scores: S<'b>,
     slices: S<'b>,
 }
@@ -325,7 +346,6 @@ pub fn attend<'b>(
         }
     };
     let blocks = plan.workgroups(p)[2];
-    let quads = plan.quads(p);
     let w = Work {
         b,
         local,
@@ -336,15 +356,16 @@ pub fn attend<'b>(
         plan,
         group: p.group as u32,
         rows: p.rows() as u32,
-        queries: b.shared("queries", Scalar::F32, 4, plan.rows * quads),
-        quads,
     };
+    let memory = b.shared("queries", Scalar::F32, 4, plan.rows * plan.quads(p));
+    let queries = Queries { memory, quads: plan.quads(p) };
     let vectors = plan.rows / u32::from(lanes);
     let memory = Memory {
+        queries,
         scores: b.shared("scores", Scalar::F32, lanes, plan.block * vectors),
         slices: b.shared("slices", Scalar::F32, lanes, SLICES * vectors),
     };
-    io.prepare(&w);
+    io.prepare(&w, queries);
     b.barrier();
     let wide = Type::vec(Scalar::F32, lanes);
     let online = Online {
@@ -453,9 +474,10 @@ fn scores<'b>(
     let (b, plan) = (w.b, &w.plan);
     let (lanes, unroll, at_once) = (plan.lanes(), plan.unroll(), plan.keys_at_once());
     let (part, key) = (w.local % plan.parts, w.local / plan.parts);
-    let quads = w.quads / plan.parts;
+    let stride = memory.queries.quads;
+    let quads = stride / plan.parts;
     let last = p.head_dim.div_ceil(4) as u32 - 1;
-    let query = |r: u32, i: u32| w.queries.load(part + (r * w.quads + i * plan.parts));
+    let query = |r: u32, i: u32| memory.queries.memory.load(part + (r * stride + i * plan.parts));
     // the queries of few rows stay in registers
     let held: Option<Vec<Vec<E<'b>>>> = (plan.rows * quads <= 16)
         .then(|| (0..plan.rows).map(|r| (0..quads).map(|i| query(r, i)).collect()).collect());
@@ -466,7 +488,7 @@ fn scores<'b>(
         let tokens: Vec<E<'b>> = places.iter().map(|c| start + c.min(count - 1)).collect();
         let depth = |i: u32| {
             let quad = part + i * plan.parts;
-            if w.quads > last + 1 { quad.min(last) * 4u32 } else { quad * 4u32 }
+            if stride > last + 1 { quad.min(last) * 4u32 } else { quad * 4u32 }
         };
         // all of a key's loads are under way before the first is used
         let few = quads <= 8;
@@ -494,10 +516,10 @@ fn scores<'b>(
                 .collect();
             b.for_(0u32, quads, 1, |i| {
                 let quad = i * plan.parts + part;
-                let d = if w.quads > last + 1 { quad.min(last) } else { quad } * 4u32;
+                let d = if stride > last + 1 { quad.min(last) } else { quad } * 4u32;
                 let loaded: Vec<E<'b>> = tokens.iter().map(|t| keys.key(w, *t, d)).collect();
                 for r in 0..plan.rows {
-                    let q = w.queries.load(quad + r * w.quads);
+                    let q = memory.queries.memory.load(quad + r * stride);
                     for (vars, k) in vars.iter().zip(&loaded) {
                         let sum = &vars[r as usize];
                         sum.set(dot(q, *k, sum.get()));

@@ -4,6 +4,7 @@ use super::attend::{Io, Keys, Partials, Plan, Problem, Row, Work, attend, partia
 use super::cache::Cache;
 use super::fused::Fused;
 use super::heads::{Params, Parts, relayout};
+use super::matrix::{self, Tile};
 use crate::Result;
 use crate::def::InferCtx;
 use crate::lower::{KernelArgs, Lowering};
@@ -49,6 +50,9 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     {
         return fused(l, &a, &p, plan);
     }
+    if let Some(tile) = Tile::of(l.target, &p).filter(|_| a.rows > FEW_ROWS) {
+        return flash(l, &a, &p, tile);
+    }
     let plan = Plan::of(l.target, &p, 0, a.rows <= FEW_ROWS).ok_or_else(|| {
         l.unsupported(format!(
             "heads of {} elements need more workgroup memory than this device has ({} bytes)",
@@ -73,6 +77,24 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if let Some(temps) = temps {
         reduce(l, &a, &p, &plan, temps)?;
     }
+    Ok(())
+}
+
+/// Long steps on devices with matrices: queries into scratch, then one kernel per tile of rows.
+fn flash(l: &mut Lowering<'_>, a: &CachedAttention, p: &Problem, tile: Tile) -> Result<()> {
+    let queries = l.temp([a.kv_heads, p.rows(), a.head_dim], Elem::F16);
+    prepare(l, a, p, queries)?;
+    let k = l.kernel("attention_matrix", [tile.size(), 1, 1], tile.workgroups(p));
+    let params = l.operand(&k, op::PARAMS)?;
+    let io = Stored {
+        a: a.clone(),
+        queries: l.temp_arg(&k, queries, Access::Read),
+        cache: Cache::bind(l, &k, a, true, true, Access::Read),
+        params: Params::load(&k.b, params, a),
+        out: Some(result(l, &k, a, Access::Write)),
+    };
+    matrix::attend(&k.b, p, tile, &io);
+    l.kernels.push(k.finish(p.flops()));
     Ok(())
 }
 
@@ -205,8 +227,12 @@ impl<'b> Keys<'b> for Stored<'b> {
 }
 
 impl<'b> Io<'b> for Stored<'b> {
-    fn prepare(&self, w: &Work<'b>) {
-        load_queries(w, self.queries, self.a.head_dim);
+    fn query(&self, w: &Work<'b>, row: &Row<'b>, d: E<'b>) -> E<'b> {
+        w.b.load4(self.queries, &[w.head, row.row, d], 2)
+    }
+
+    fn head_dim(&self) -> usize {
+        self.a.head_dim
     }
 
     fn range(&self, w: &Work<'b>) -> (E<'b>, E<'b>) {
@@ -220,20 +246,4 @@ impl<'b> Io<'b> for Stored<'b> {
     fn store(&self, w: &Work<'b>, row: &Row<'b>, d: E<'b>, value: E<'b>) {
         store_result(w, self.out, self.params.active, row, d, value);
     }
-}
-
-/// Fills [`Work::queries`] from a tensor `[heads, rows, dh]` that has the factor in it.
-fn load_queries<'b>(w: &Work<'b>, queries: TensorId, head_dim: usize) {
-    let b = w.b;
-    let quads = head_dim.div_ceil(4) as u32;
-    w.each(w.plan.rows * w.quads, |i| {
-        let (r, quad) = (i / w.quads, i % w.quads);
-        let d = if quads == w.quads { quad } else { quad.min(quads - 1) } * 4u32;
-        let q = b.load4(queries, &[w.head, w.row(r).row, d], 2);
-        let q = match quads == w.quads {
-            true => q,
-            false => b.select(quad.lt(quads).splat(4), q, b.zero4()),
-        };
-        w.queries.store(i, q);
-    });
 }

@@ -4,7 +4,7 @@
 //! Nobody waits for another workgroup: old keys come from the cache, whose slots for the new
 //! tokens nobody reads, and new ones from qkv.
 
-use super::attend::{Io, Keys, Plan, Problem, Row, Work};
+use super::attend::{Io, Keys, Plan, Problem, Queries, Row, Work};
 use super::cache::{Cache, quantized};
 use super::cached::{in_window, store_result, window_start};
 use super::heads::{Heads, Params, Parts};
@@ -119,14 +119,14 @@ impl<'b> Fused<'b> {
     }
 
     /// Queries and new keys, normalized and rotated.
-    fn turn(&self, w: &Work<'b>, shares: Option<S<'b>>) {
+    fn turn(&self, w: &Work<'b>, to: Queries<'b>, shares: Option<S<'b>>) {
         let b = w.b;
         let quads = self.a.head_dim.div_ceil(4) as u32;
-        let queries = w.plan.rows * w.quads;
-        w.each(queries + self.a.rows as u32 * w.quads, |i| {
-            let (v, quad) = (i / w.quads, i % w.quads);
+        let queries = w.plan.rows * self.fresh.quads;
+        w.each(queries + self.a.rows as u32 * self.fresh.quads, |i| {
+            let (v, quad) = (i / self.fresh.quads, i % self.fresh.quads);
             let (is_query, [token, head]) = self.vector(w, v);
-            let d = if quads == w.quads { quad } else { quad.min(quads - 1) } * 4u32;
+            let d = if quads == self.fresh.quads { quad } else { quad.min(quads - 1) } * 4u32;
             let x = match shares {
                 None => self.heads.turned(b, [token, head, d], None, &self.params),
                 Some(shares) => {
@@ -150,13 +150,13 @@ impl<'b> Fused<'b> {
                 }
             };
             let x = self.heads.inside(b, d, x);
-            let x = match quads == w.quads {
+            let x = match quads == self.fresh.quads {
                 true => x,
                 false => b.select(quad.lt(quads).splat(4), x, b.zero4()),
             };
             b.if_else(
                 is_query,
-                || w.queries.store(i, x * self.factor),
+                || to.memory.store(i, x * self.factor),
                 || self.fresh.keys.store(i - queries, x),
             );
         });
@@ -166,7 +166,7 @@ impl<'b> Fused<'b> {
     fn quantize(&self, w: &Work<'b>, values: S<'b>, scales: S<'b>, shares: S<'b>) {
         let b = w.b;
         let (rows, quads) = (self.a.rows as u32, self.a.head_dim as u32 / 4);
-        let pad = w.quads;
+        let pad = self.fresh.quads;
         w.each(rows * quads, |i| {
             let (token, quad) = (i / quads, i % quads);
             let head = w.head + (self.a.heads + self.a.kv_heads) as u32;
@@ -220,7 +220,7 @@ impl<'b> Fused<'b> {
                     let slot = (self.params.position + token) % self.a.context as u32;
                     let at = [w.head, slot, quad * 4u32];
                     let scale = |first: u32| self.fresh.scales.map(|s| s.load(token + first));
-                    let key = self.fresh.keys.load(token * w.quads + quad);
+                    let key = self.fresh.keys.load(token * self.fresh.quads + quad);
                     self.cache.store_key(b, at, key, scale(0));
                     let value = self.fresh.value(self, w, token, quad * 4u32);
                     self.cache.store_value(b, at, value, scale(rows));
@@ -290,13 +290,22 @@ impl<'b> Keys<'b> for New<'_, 'b> {
 }
 
 impl<'b> Io<'b> for Fused<'b> {
-    fn prepare(&self, w: &Work<'b>) {
+    fn query(&self, w: &Work<'b>, row: &Row<'b>, d: E<'b>) -> E<'b> {
+        let head = w.head * w.group + row.member;
+        self.heads.turned(w.b, [row.token, head, d], None, &self.params) * self.factor
+    }
+
+    fn head_dim(&self) -> usize {
+        self.a.head_dim
+    }
+
+    fn prepare(&self, w: &Work<'b>, to: Queries<'b>) {
         let norms = self.heads.q_gamma().is_some() || self.heads.k_gamma().is_some();
         let shares = self.fresh.shares.filter(|_| norms);
         if let Some(shares) = shares {
             self.squares(w, shares);
         }
-        self.turn(w, shares);
+        self.turn(w, to, shares);
         if let (Some(values), Some(scales), Some(shares)) =
             (self.fresh.values, self.fresh.scales, self.fresh.shares)
         {

@@ -5,4 +5,5 @@ mod cache;
 pub mod cached;
 mod fused;
 mod heads;
+mod matrix;
 pub mod plain;

@@ -1,10 +1,11 @@
 //! `attention`: all keys and values are operands.
 
 use super::attend::{Io, Keys, LOWEST, Partials, Plan, Problem, Row, Work, attend, partials};
+use super::matrix::{self, Tile};
 use crate::Result;
 use crate::def::InferCtx;
 use crate::lower::map::Input;
-use crate::lower::{Lowering, Out};
+use crate::lower::{KernelArgs, Lowering, Out};
 use crate::ops::attention::{Attention, MASK};
 use drift_ir::{DType, View, ViewStep};
 use drift_kernel::{Access, E};
@@ -38,6 +39,17 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
         softcap: a.softcap,
         keys_whole: true,
     };
+    if let Some(tile) = Tile::of(l.target, &p).filter(|_| a.rows >= 16) {
+        let groups = tile.workgroups(&p);
+        if groups.iter().all(|g| *g <= 65_535) {
+            let k = l.kernel("attention_matrix", [tile.size(), 1, 1], groups);
+            let out = Some(l.out(&k, &View::identity())?);
+            let io = Operands::bind(l, &k, &a, &p, out)?;
+            matrix::attend(&k.b, &p, tile, &io);
+            l.kernels.push(k.finish(p.flops()));
+            return Ok(());
+        }
+    }
     let plan = Plan::of(l.target, &p, 0, true).ok_or_else(|| {
         l.unsupported(format!(
             "heads of {} and {} elements need more workgroup memory than this device has ({} bytes)",
@@ -50,15 +62,8 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     }
     let temps = (plan.splits > 1).then(|| partials(l, &p, &plan));
     let k = l.kernel("attention", [plan.size, 1, 1], groups);
-    let io = Operands {
-        factor: p.factor() as f32,
-        q: Input::of(l, &k, 0)?,
-        k: Input::of(l, &k, 1)?,
-        v: Input::of(l, &k, 2)?,
-        mask: mask(l, &k, &a)?,
-        out: if temps.is_none() { Some(l.out(&k, &View::identity())?) } else { None },
-        a: a.clone(),
-    };
+    let out = if temps.is_none() { Some(l.out(&k, &View::identity())?) } else { None };
+    let io = Operands::bind(l, &k, &a, &p, out)?;
     let to = temps.map(|t| Partials::bind(l, &k, t, Access::Write));
     attend(&k.b, &p, plan, &io, to);
     l.kernels.push(k.finish(p.flops()));
@@ -69,7 +74,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
 }
 
 /// The mask spread to `[B, hq, S, T]`.
-fn mask(l: &Lowering<'_>, k: &crate::lower::KernelArgs, a: &Attention) -> Result<Option<Input>> {
+fn mask(l: &Lowering<'_>, k: &KernelArgs, a: &Attention) -> Result<Option<Input>> {
     if !l.has(MASK) {
         return Ok(None);
     }
@@ -124,7 +129,25 @@ struct Operands<'a> {
     out: Option<Out<'a>>,
 }
 
-impl Operands<'_> {
+impl<'a> Operands<'a> {
+    fn bind(
+        l: &Lowering<'_>,
+        k: &KernelArgs,
+        a: &Attention,
+        p: &Problem,
+        out: Option<Out<'a>>,
+    ) -> Result<Operands<'a>> {
+        Ok(Operands {
+            factor: p.factor() as f32,
+            q: Input::of(l, k, 0)?,
+            k: Input::of(l, k, 1)?,
+            v: Input::of(l, k, 2)?,
+            mask: mask(l, k, a)?,
+            out,
+            a: a.clone(),
+        })
+    }
+
     fn head<'b>(&self, w: &Work<'b>) -> [E<'b>; 2] {
         let n = self.a.kv_heads as u32;
         [w.head / n, w.head % n]
@@ -170,21 +193,13 @@ impl<'b> Keys<'b> for Operands<'_> {
 }
 
 impl<'b> Io<'b> for Operands<'_> {
-    fn prepare(&self, w: &Work<'b>) {
-        let b = w.b;
-        let quads = self.a.head_dim.div_ceil(4) as u32;
-        w.each(w.plan.rows * w.quads, |i| {
-            let (r, quad) = (i / w.quads, i % w.quads);
-            let d = if quads == w.quads { quad } else { quad.min(quads - 1) } * 4u32;
-            let row = w.row(r);
-            let at = place(&self.a, w.head, row.member, row.token, d);
-            let q = self.q.lanes(b, &at, Some(3)) * self.factor;
-            let q = match quads == w.quads {
-                true => q,
-                false => b.select(quad.lt(quads).splat(4), q, b.zero4()),
-            };
-            w.queries.store(i, q);
-        });
+    fn query(&self, w: &Work<'b>, row: &Row<'b>, d: E<'b>) -> E<'b> {
+        let at = place(&self.a, w.head, row.member, row.token, d);
+        self.q.lanes(w.b, &at, Some(3)) * self.factor
+    }
+
+    fn head_dim(&self) -> usize {
+        self.a.head_dim
     }
 
     fn range(&self, w: &Work<'b>) -> (E<'b>, E<'b>) {
