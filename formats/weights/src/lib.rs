@@ -27,4 +27,4 @@ mod store;
 
 pub use dtype::DType;
 pub use error::WeightError;
-pub use store::{TensorView, WeightStore};
+pub use store::{Pages, TensorView, WeightStore};

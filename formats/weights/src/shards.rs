@@ -104,8 +104,9 @@ fn read_index(path: &Path) -> Result<Index, WeightError> {
         weight_map: BTreeMap<String, String>,
     }
     let fail = |problem: String| WeightError::Index { path: path.to_path_buf(), problem };
-    let bytes =
+    let map =
         map_file(path).map_err(|source| WeightError::Io { path: path.to_path_buf(), source })?;
+    let bytes = map.map_or_else(Default::default, |map| map.bytes());
     if bytes.len() > MAX_INDEX_BYTES {
         return Err(fail(format!("{} bytes are too many for an index", bytes.len())));
     }

@@ -1,6 +1,7 @@
 //! All tensors of a checkpoint under their names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use crate::DType;
 use crate::error::{WeightError, clip};
 use crate::header::{self, Entry, File};
-use crate::mmap::map_file;
+use crate::mmap::{Mapped, map_file};
 use crate::shards::{Index, Source, find};
 
 /// A checkpoint: named tensors in one or several mapped files.
@@ -17,6 +18,40 @@ pub struct WeightStore {
     tensors: BTreeMap<String, Entry>,
     metadata: BTreeMap<String, String>,
     files: Vec<PathBuf>,
+    /// The file of each tensor that has one.
+    maps: BTreeMap<String, Mapped>,
+}
+
+/// A tensor's bytes, which keep their file mapped, for reading piece by piece.
+#[derive(Clone)]
+pub struct Pages {
+    bytes: Bytes,
+    map: Option<Mapped>,
+}
+
+impl std::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pages({} bytes)", self.bytes.len())
+    }
+}
+
+impl std::ops::Deref for Pages {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Pages {
+    /// Lets go of the memory behind a piece that is not needed any more; it is read from the file
+    /// again when somebody looks. So a checkpoint larger than memory passes through a small part of
+    /// it. Pieces out of range and tensors in memory are left alone.
+    pub fn release(&self, piece: Range<usize>) {
+        if let (Some(map), Some(piece)) = (&self.map, self.bytes.get(piece)) {
+            map.release(piece);
+        }
+    }
 }
 
 impl std::fmt::Debug for WeightStore {
@@ -55,8 +90,9 @@ impl WeightStore {
     pub fn open(path: impl AsRef<Path>) -> Result<WeightStore, WeightError> {
         match find(path.as_ref())? {
             Source::Single(path) => {
-                let File { tensors, metadata } = read_file(&path)?;
-                Ok(WeightStore { tensors, metadata, files: vec![path] })
+                let (File { tensors, metadata }, map) = read_file(&path)?;
+                let maps = tensors.keys().map(|name| (name.clone(), map.clone())).collect();
+                Ok(WeightStore { tensors, metadata, files: vec![path], maps })
             }
             Source::Sharded(index) => open_shards(&index),
         }
@@ -68,7 +104,7 @@ impl WeightStore {
     /// See [`WeightError`]; the path in messages is `memory`.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Result<WeightStore, WeightError> {
         let File { tensors, metadata } = header::read(&bytes.into(), Path::new("memory"))?;
-        Ok(WeightStore { tensors, metadata, files: Vec::new() })
+        Ok(WeightStore { tensors, metadata, files: Vec::new(), maps: BTreeMap::new() })
     }
 
     /// The tensor `name`.
@@ -91,6 +127,14 @@ impl WeightStore {
             Some(entry) => Ok(entry.data.clone()),
             None => Err(self.no_tensor(name)),
         }
+    }
+
+    /// The bytes of the tensor `name` for reading piece by piece.
+    ///
+    /// # Errors
+    /// Like [`WeightStore::get`].
+    pub fn pages(&self, name: &str) -> Result<Pages, WeightError> {
+        Ok(Pages { bytes: self.bytes(name)?, map: self.maps.get(name).cloned() })
     }
 
     pub fn contains(&self, name: &str) -> bool {
@@ -151,10 +195,17 @@ fn view<'a>(name: &'a str, entry: &'a Entry) -> TensorView<'a> {
     TensorView { name, dtype: entry.dtype, shape: &entry.shape, data: &entry.data }
 }
 
-fn read_file(path: &Path) -> Result<File, WeightError> {
-    let bytes =
+/// A file's tensors; a file that has any is mapped.
+fn read_file(path: &Path) -> Result<(File, Mapped), WeightError> {
+    let map =
         map_file(path).map_err(|source| WeightError::Io { path: path.to_path_buf(), source })?;
-    header::read(&bytes, path)
+    let bytes = map.as_ref().map_or_else(Bytes::new, Mapped::bytes);
+    let file = header::read(&bytes, path)?;
+    let map = map.ok_or_else(|| WeightError::Header {
+        path: path.to_path_buf(),
+        problem: "it is empty".into(),
+    })?;
+    Ok((file, map))
 }
 
 fn open_shards(index: &Index) -> Result<WeightStore, WeightError> {
@@ -172,12 +223,16 @@ fn open_shards(index: &Index) -> Result<WeightStore, WeightError> {
         )));
     }
 
-    let mut store =
-        WeightStore { tensors: BTreeMap::new(), metadata: BTreeMap::new(), files: Vec::new() };
+    let mut store = WeightStore {
+        tensors: BTreeMap::new(),
+        metadata: BTreeMap::new(),
+        files: Vec::new(),
+        maps: BTreeMap::new(),
+    };
     let mut owner: BTreeMap<String, &str> = BTreeMap::new();
     for shard in shards {
         let path = folder.join(shard);
-        let file = read_file(&path)?;
+        let (file, map) = read_file(&path)?;
         store.files.push(path);
         for (key, value) in file.metadata {
             store.metadata.entry(key).or_insert(value);
@@ -191,6 +246,7 @@ fn open_shards(index: &Index) -> Result<WeightStore, WeightError> {
                     clip(shard, 100)
                 )));
             }
+            store.maps.insert(name.clone(), map.clone());
             store.tensors.insert(name, entry);
         }
     }

@@ -269,3 +269,35 @@ fn shared_checkpoints_open() {
         assert!(data < fs::metadata(&store.files()[0]).unwrap().len());
     }
 }
+
+/// Pages let go of come back with the same bytes, and while away they take no memory.
+#[test]
+fn released_pages_come_back() {
+    const MIB: usize = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let header =
+        format!(r#"{{"a":{{"dtype":"U8","shape":[64,{MIB}],"data_offsets":[0,{}]}}}}"#, 64 * MIB);
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend_from_slice(header.as_bytes());
+    file.extend((0..64 * MIB).map(|i| (i / 4096 % 251) as u8));
+    std::fs::write(&path, file).unwrap();
+    let store = WeightStore::open(&path).unwrap();
+    let pages = store.pages("a").unwrap();
+    let sum = || pages.iter().map(|b| u64::from(*b)).sum::<u64>();
+    // second field: resident pages of 4 KiB
+    let resident = || -> Option<usize> {
+        let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+        Some(statm.split(' ').nth(1)?.parse::<usize>().ok()? * 4096)
+    };
+    let first = sum();
+    let full = resident();
+    pages.release(0..64 * MIB);
+    if let (Some(full), Some(less)) = (full, resident()) {
+        assert!(less + 32 * MIB < full, "{full} bytes before, {less} after");
+    }
+    // odd pieces and pieces that are not there are fine
+    pages.release(5..4097);
+    pages.release(MIB..65 * MIB);
+    assert_eq!(sum(), first);
+}

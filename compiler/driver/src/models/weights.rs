@@ -6,13 +6,13 @@ use super::spec::{Decoder, Matrix, Order, Part, Vector};
 use crate::error::Result;
 use drift_ir::{DType, LazyTensor, Shape, Tensor};
 use drift_ops::quant::{Interleaved, RowSource, Scheme, Stacked, parts};
-use drift_weights::{DType as Stored, WeightStore};
+use drift_weights::{DType as Stored, Pages, WeightStore};
 use std::io;
 use std::sync::Arc;
 
 /// Rows of a stored matrix, read from its mapped file as f32.
 struct MappedRows {
-    data: bytes::Bytes,
+    data: Pages,
     dtype: Stored,
     part: Part,
 }
@@ -30,8 +30,13 @@ impl RowSource for MappedRows {
         let (k, size) = (self.columns(), self.dtype.bytes() as usize);
         let row = self.part.first + first;
         if !self.part.transposed {
-            let bytes = &self.data[row * k * size..][..out.len() * size];
-            return floats(self.dtype, bytes, |i, v| out[i] = v);
+            let start = row * k * size;
+            let bytes = start..start + out.len() * size;
+            floats(self.dtype, &self.data[bytes.clone()], |i, v| out[i] = v)?;
+            // whoever reads on has no need of these rows; a second reading finds them in the
+            // system's file cache
+            self.data.release(bytes);
+            return Ok(());
         }
         let (stride, rows) = (self.part.shape[1], out.len() / k);
         for column in 0..k {
@@ -142,7 +147,7 @@ pub fn operands(store: &WeightStore, matrix: &Matrix, scheme: Scheme) -> Result<
     let mut key = format!("{:?}", matrix.order);
     for part in &matrix.parts {
         let view = store.get(&part.tensor).map_err(|e| invalid(e.to_string()))?;
-        let data = store.bytes(&part.tensor).map_err(|e| invalid(e.to_string()))?;
+        let data = store.pages(&part.tensor).map_err(|e| invalid(e.to_string()))?;
         key.push_str(&format!(" {}[{}..+{}]", part.tensor, part.first, part.rows));
         sources.push(Arc::new(MappedRows { data, dtype: view.dtype, part: part.clone() }));
     }

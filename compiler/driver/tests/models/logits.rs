@@ -138,3 +138,43 @@ fn conformance_models() {
         check(&folder);
     }
 }
+
+/// The language model inside a model for text and images gives the same logits as alone, under the
+/// names of transformers 4 and of 5; what sees images is noted and left.
+#[test]
+fn gemma3_with_images() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance/data/llm");
+    let text = root.join("gemma3");
+    let ids = ids(&text.join("ids.npy"));
+    let want = all_logits(&mut Session::open(&text, &exact(64, 64)), &ids, ids.len(), 64);
+    let config = std::fs::read_to_string(text.join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let file = std::fs::read(text.join("model.safetensors")).unwrap();
+    let (length, rest) = file.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    for prefix in ["language_model.model.", "model.language_model."] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut renamed = serde_json::Map::new();
+        for (name, entry) in header.as_object().unwrap() {
+            renamed.insert(name.replace("model.", prefix), entry.clone());
+        }
+        let end = data.len();
+        let eye = serde_json::json!({"dtype": "U8", "shape": [4], "data_offsets": [end, end + 4]});
+        renamed.insert("vision_tower.embeddings".into(), eye);
+        let header = serde_json::Value::Object(renamed).to_string();
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend_from_slice(header.as_bytes());
+        file.extend_from_slice(data);
+        file.extend_from_slice(&[0; 4]);
+        std::fs::write(folder.path().join("model.safetensors"), file).unwrap();
+        let outer = serde_json::json!({
+            "architectures": ["Gemma3ForConditionalGeneration"], "text_config": config,
+        });
+        std::fs::write(folder.path().join("config.json"), outer.to_string()).unwrap();
+        let notes = drift_driver::models::open(folder.path()).unwrap().notes;
+        assert!(notes[0].contains("vision_tower.embeddings"), "{notes:?}");
+        let mut session = Session::open(folder.path(), &exact(64, 64));
+        assert_eq!(all_logits(&mut session, &ids, ids.len(), 64), want, "{prefix}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::common::shared;
 use drift_driver::models::{Config, Options, Quantize, describe, open};
+use drift_ir::Def;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -45,11 +46,8 @@ fn names_and_shapes_of_real_models() {
     }
 }
 
-/// Graphs of a model of true size are built without reading its weights: the file has holes for
-/// data.
-#[test]
-fn a_model_of_true_size_is_built_from_a_hollow_checkpoint() {
-    let Some((config, tensors)) = model("llama-3.1-8b", "LlamaForCausalLM") else { return };
+/// A checkpoint of true size whose file has holes for data.
+fn hollow(config: &Value, tensors: &BTreeMap<String, Vec<usize>>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let mut at = 0;
@@ -67,7 +65,14 @@ fn a_model_of_true_size_is_built_from_a_hollow_checkpoint() {
     file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
     file.write_all(header.as_bytes()).unwrap();
     file.set_len((8 + header.len() + at) as u64).unwrap();
+    folder
+}
 
+/// Graphs of a model of true size are built without reading its matrices.
+#[test]
+fn a_model_of_true_size_is_built() {
+    let Some((config, tensors)) = model("llama-3.1-8b", "LlamaForCausalLM") else { return };
+    let folder = hollow(&config, &tensors);
     let checkpoint = open(folder.path()).unwrap();
     assert_eq!(checkpoint.store.total_bytes(), 16_060_522_496);
     for quantize in ["none", "q8", "8/4/4", "q4"] {
@@ -80,4 +85,54 @@ fn a_model_of_true_size_is_built_from_a_hollow_checkpoint() {
         // and 2 additions
         assert_eq!(module.entries[0].1.node_count(), 5 + 32 * 9);
     }
+}
+
+/// A matrix of 525 MB passes through little memory on its way into a bundle.
+#[test]
+fn weights_are_streamed() {
+    let Some((config, tensors)) = model("llama-3.2-1b", "LlamaForCausalLM") else { return };
+    let folder = hollow(&config, &tensors);
+    let module = open(folder.path()).unwrap().module(&Options::default()).unwrap();
+    let graph = &module.entries[0].1;
+    let embedding = graph
+        .value_ids()
+        .find_map(|id| match &graph.value(id).def {
+            Def::Lazy(lazy) if graph.value(id).name == "embedding.weight" => Some(lazy.clone()),
+            _ => None,
+        })
+        .unwrap();
+    let mut out = Watched { bytes: 0, most: 0 };
+    let before = resident();
+    embedding.write(&mut out).unwrap();
+    assert_eq!(out.bytes, 2 * 128_256 * 2048);
+    if let Some(before) = before {
+        let most = out.most.saturating_sub(before);
+        println!("{} MB more in memory at most", most >> 20);
+        assert!(most < 128 << 20, "{most} bytes more in memory");
+    }
+}
+
+/// Counts what is written and looks at the memory of this process.
+struct Watched {
+    bytes: usize,
+    most: usize,
+}
+
+impl Write for Watched {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.bytes += data.len();
+        self.most = self.most.max(resident().unwrap_or(0));
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes of this process in memory, mapped files included, where the system tells.
+fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? << 10)
 }
