@@ -2,11 +2,13 @@
 //!
 //! - `tests/models.rs` compiles real networks, runs them on the GPU and compares their outputs;
 //! - `tests/budgets.rs` holds their dispatch counts and arena sizes to committed figures;
+//! - `tests/llm.rs` does the same with language models: logits at every position, greedy tokens;
 //! - `tests/ops.rs` does every case of every operator, in buffers, in images and split over objects.
 
 pub mod array;
 pub mod compare;
 pub mod gpu;
+pub mod language;
 pub mod meaning;
 pub mod network;
 pub mod op_case;

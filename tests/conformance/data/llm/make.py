@@ -11,8 +11,9 @@ SmolLM3 and the folders ending in `_v5` from 5.x, whose config.json spells RoPE 
 Each folder is a Hugging Face checkpoint (config.json, model.safetensors or shards with an index) and
     ids.npy        i64 [40]      token ids, longer than every attention window
     logits.npy     f32 [40, V]   logits at every position, computed in float64 from the stored weights
-    refs.json      the same as text: cases, and a greedy continuation of ids.npy with, for each step,
-                   the distance between the best and the second best logit
+    refs.json      the same as text: cases, the last logits of a text that is several windows long
+                   (`long`), and a greedy continuation of ids.npy with, for each step, the distance
+                   between the best and the second best logit
 Weights are rounded to the stored type first and the answers computed from the rounded ones. Scales
 are chosen so that layers matter: attention is neither uniform nor one-hot, logits have a standard
 deviation of about 3, and the greedy continuation has no near tie and does not just repeat itself.
@@ -30,6 +31,8 @@ from safetensors.torch import load_file, save_file
 
 HERE = Path(__file__).resolve().parent
 LENGTH, STEPS, CONTEXT = 40, 16, 64
+# Models with windows get a longer text, for caches that are rings: its last logits only.
+LONG, LONG_CONTEXT, LAST = 150, 192, 16
 
 
 def llama(**more) -> dict:
@@ -306,6 +309,12 @@ def make(name: str) -> None:
     refs = dict(context=CONTEXT, cases=cases, greedy_from=ids.tolist(), greedy_ids=out,
                 greedy_margins=[round(m, 5) for m in margins],
                 note=f"random weights (seed {seed}), transformers {transformers.__version__} in float64")
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        ids = torch.randint(3, config.vocab_size, (LONG,), generator=torch.Generator().manual_seed(seed))
+        last = logits_of(load(folder), ids)[-LAST:]
+        np.save(folder / "ids_long.npy", ids.numpy())
+        np.save(folder / "logits_long.npy", last.numpy().astype(np.float32))
+        refs["long"] = dict(context=LONG_CONTEXT, ids="ids_long.npy", logits="logits_long.npy", last=LAST)
     lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in refs.items())
     (folder / "refs.json").write_text("{\n" + lines + "\n}\n")
     size = sum(f.stat().st_size for f in folder.iterdir())
@@ -324,6 +333,11 @@ def check(folder: Path) -> None:
         error = float((got - want).abs().max() / want.abs().max())
         print(f"{folder.name} {case['ids']}: error {error:.1e} of max |logit|")
         assert error < 1e-5, folder
+    if "long" in refs:
+        ids = torch.from_numpy(np.load(folder / refs["long"]["ids"]))
+        want = torch.from_numpy(np.load(folder / refs["long"]["logits"])).double()
+        error = float((logits_of(model, ids)[-len(want):] - want).abs().max() / want.abs().max())
+        assert error < 1e-5, (folder, error)
     out, margins = greedy(model, torch.tensor(refs["greedy_from"]), len(refs["greedy_ids"]))
     assert out == refs["greedy_ids"], (folder, out)
 
