@@ -18,7 +18,7 @@
 //!
 //! | state | type | meaning |
 //! |---|---|---|
-//! | `params` | i32\[16\] | position, active rows, row that `head` reads, seed |
+//! | `params` | i32\[16\] | position, active rows, row that `head` reads, seed, length of the text as far as known |
 //! | `tokens` | i32\[context + 1\] | token ids by position |
 //! | `sampling` | f32\[8\] | how to choose ([`Sampling`]) |
 //! | `logits` | f32\[1, vocabulary\] | of the last active row, or of the row that `head` read |

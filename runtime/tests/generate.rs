@@ -191,7 +191,7 @@ fn saved_sequences_go_on_in_other_sessions() {
         }
         // Only what is in use is kept: full caches of 20 more tokens are larger.
         let used = if toy.slots < n as u64 { toy.slots } else { n as u64 };
-        let head = 8 + 4 + 8 + 3 * 8 + 4 + 4 + 4 * n as u64 + 4 + 3 + 4 * 8 + 8;
+        let head = 8 + 4 + 8 + 4 * 8 + 4 + 4 + 4 * n as u64 + 4 + 3 + 4 * 8 + 8;
         assert_eq!(fresh.len() as u64, head + 2 * used * 4);
         // An empty sequence is one, too.
         g.truncate(0).unwrap();
@@ -233,8 +233,8 @@ fn saved_bytes_are_checked() {
         let sum = drift_bundle::hash64(&bad[..end]);
         bad[end..].copy_from_slice(&sum.to_le_bytes());
         if g.restore(&bad).is_ok() {
-            // a cached number, or `reach`
-            assert!(g.position() == 10 && (at >= 131 || (36..44).contains(&at)), "byte {at}");
+            // a cached number, `reach`, or the announced length
+            assert!(g.position() == 10 && (at >= 139 || (36..52).contains(&at)), "byte {at}");
         }
     }
     g.restore(&saved).unwrap();
@@ -317,6 +317,34 @@ fn settings_reach_the_device_and_are_checked() {
     }
     let e = g.prefill(&[3, 50]).unwrap_err();
     assert_eq!(e.to_string(), "token id: 50 is not below 50, their number");
+    assert_clean(&device);
+}
+
+/// What LongRoPE models go by: the length of the text, before the first piece of it is run.
+#[test]
+fn the_length_of_the_text_is_announced() {
+    let Some(device) = device() else { return };
+    let mut g = generator(&device, Toy::full(64));
+    let announced = |g: &mut Generator| {
+        let mut word = [0; 4];
+        g.session_mut().read_state("params", 16, &mut word).unwrap();
+        u32::from_le_bytes(word)
+    };
+    g.prefill(&prompt(40)).unwrap();
+    assert_eq!(announced(&mut g), 40);
+    g.truncate(3).unwrap();
+    g.prefill(&prompt(5)).unwrap();
+    assert_eq!(announced(&mut g), 40, "the caches were filled with this in mind");
+    g.announce(60);
+    g.prefill(&prompt(1)).unwrap();
+    assert_eq!(announced(&mut g), 60);
+    let saved = g.save().unwrap();
+    g.truncate(0).unwrap();
+    g.prefill(&prompt(7)).unwrap();
+    assert_eq!(announced(&mut g), 7);
+    g.restore(&saved).unwrap();
+    g.decode(2).unwrap();
+    assert_eq!(announced(&mut g), 60);
     assert_clean(&device);
 }
 

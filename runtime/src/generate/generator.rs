@@ -32,6 +32,9 @@ pub struct Generator<S: Replays = Session> {
     pub(super) reach: usize,
     /// Position in `params`, with one active row, once all submits have run; `None` = another.
     at: Option<usize>,
+    /// Tokens that the text will have as far as is known: what some models' rotary embedding depends
+    /// on. Never less than before, until the sequence is empty again.
+    pub(super) announced: usize,
     sampling: Sampling,
     /// Time of a decode step, as last seen.
     step: Duration,
@@ -49,6 +52,7 @@ impl<S: Replays> Generator<S> {
             chosen: false,
             reach: 0,
             at: None,
+            announced: 0,
             sampling: Sampling::GREEDY,
             step: READ_EVERY,
         };
@@ -112,6 +116,15 @@ impl<S: Replays> Generator<S> {
         self.session.write_state("params", 12, &sampling.seed.to_le_bytes())?;
         self.sampling = *sampling;
         Ok(())
+    }
+
+    /// Says how long the text will become, where more of it will follow than one call of
+    /// [`Generator::prefill`] puts in: models with a second set of rotary angles for long texts
+    /// (LongRoPE) must use one set throughout.
+    pub fn announce(&mut self, tokens: usize) {
+        if tokens > self.announced {
+            (self.announced, self.at) = (tokens, None);
+        }
     }
 
     /// Puts tokens behind the sequence; the device chooses the one after them. Returns before the
@@ -250,7 +263,7 @@ impl<S: Replays> Generator<S> {
         self.tokens.truncate(length);
         (self.cached, self.chosen) = (cached, false);
         if length == 0 {
-            self.reach = 0;
+            self.forget();
         }
         Ok(())
     }
@@ -274,7 +287,8 @@ impl<S: Replays> Generator<S> {
     /// An empty sequence, whatever the device holds.
     pub(super) fn forget(&mut self) {
         self.tokens.clear();
-        (self.cached, self.chosen, self.reach, self.at) = (0, false, 0, None);
+        (self.cached, self.chosen, self.reach) = (0, false, 0);
+        (self.at, self.announced) = (None, 0);
     }
 
     fn full(&self, more: usize) -> RuntimeError {
@@ -292,6 +306,7 @@ impl<S: Replays> Generator<S> {
             return Err(self.full(ids.len()));
         }
         self.tokens.extend(ids);
+        self.announce(self.tokens.len());
         if !ids.is_empty() {
             self.chosen = false;
         }
@@ -317,7 +332,7 @@ impl<S: Replays> Generator<S> {
         if rows == 1 && self.at == Some(position) {
             return Ok(());
         }
-        let words = [position as u32, rows as u32];
+        let words = [position as u32, rows as u32, 0, self.sampling.seed, self.announced as u32];
         let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         self.session.write_state("params", 0, &bytes)?;
         self.at = (rows == 1).then_some(position);

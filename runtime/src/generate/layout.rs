@@ -40,7 +40,7 @@ impl Layout {
         };
         let tokens = state("tokens", ElemType::I32, 1)?.shape[0] as usize;
         let vocabulary = state("logits", ElemType::F32, 2)?.shape[1] as usize;
-        if state("params", ElemType::I32, 1)?.shape[0] < 4
+        if state("params", ElemType::I32, 1)?.shape[0] < 5
             || state("sampling", ElemType::F32, 1)?.shape[0] < 8
             || tokens < 2
         {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic "DRIFTSEQ" | u32 version | u64 identity of the weights | u64 tokens | u64 cached | u64 reach
-//! u32 the token chosen next, or u32::MAX | u32 caches | tokens as u32
+//! u64 announced length | u32 the token chosen next, or u32::MAX | u32 caches | tokens as u32
 //! per cache: u32 bytes of the name, the name, u64 heads, u64 slots, u64 bytes of a slot, u64 slots kept,
 //!            and for each head that many slots, the first ones
 //! u64 XXH3-64 of all before
@@ -55,7 +55,7 @@ impl<S: Replays> Generator<S> {
         };
         out.extend(VERSION.to_le_bytes());
         out.extend(self.session().identity().to_le_bytes());
-        for n in [self.tokens.len(), self.cached, self.reach] {
+        for n in [self.tokens.len(), self.cached, self.reach, self.announced] {
             out.extend((n as u64).to_le_bytes());
         }
         let caches = self.layout.caches.clone();
@@ -107,7 +107,7 @@ impl<S: Replays> Generator<S> {
         if r.u64()? != self.session().identity() {
             return Err(invalid("made with another model (its weights differ)"));
         }
-        let (length, cached, reach) = (r.u64()?, r.u64()?, r.u64()?);
+        let (length, cached, reach, announced) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?);
         let (chosen, count) = (r.u32()?, r.u32()?);
         let context = self.layout.context as u64;
         let chosen_fits = chosen == NOT_CHOSEN || cached == length;
@@ -166,6 +166,7 @@ impl<S: Replays> Generator<S> {
         let all = ids.iter().copied().chain(next);
         let bytes: Vec<u8> = all.flat_map(|id| id.to_le_bytes()).collect();
         self.session_mut().write_state("tokens", 0, &bytes)?;
+        self.announce(ids.len().max(announced.min(context) as usize));
         self.tokens = ids;
         self.cached = cached as usize;
         self.chosen = next.is_some();

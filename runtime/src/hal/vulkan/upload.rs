@@ -75,14 +75,13 @@ pub(crate) fn run(
             bundle.fetch_weights(range(part), soon);
             let data = &bundle.weights()[part.weights_offset as usize..][..part.bytes as usize];
             let gpu = &objects[part.object];
-            match (gpu.host, &mut stager) {
+            if let Some(host) = gpu.host {
                 // SAFETY: the session is being built: neither device nor host uses the object, and
                 // parts on other threads lie elsewhere.
-                (Some(host), _) => {
-                    unsafe { host.slice_mut(part.object_offset, part.bytes) }.copy_from_slice(data)
-                }
-                (None, Some(stager)) => stager.buffer(gpu.buffer, part.object_offset, data)?,
-                (None, None) => {}
+                let place = unsafe { host.slice_mut(part.object_offset, part.bytes) };
+                place.copy_from_slice(data);
+            } else if let Some(stager) = &mut stager {
+                stager.buffer(gpu.buffer, part.object_offset, data)?;
             }
             bundle.release_weights(range(part));
         }
