@@ -1,20 +1,22 @@
 //! Byte-pair encoding: the symbols of a piece are merged pair by pair, the best pair first.
 
 use crate::error::{Error, Result};
+use crate::vocab::{BuildFast, Vocab};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 
 /// `model` of a tokenizer.json, as in the file.
 #[derive(Default, serde::Deserialize)]
-pub struct BpeFile {
+pub struct BpeFile<'a> {
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    #[serde(default)]
-    pub vocab: Vocab,
-    #[serde(default)]
-    pub merges: Vec<Merge>,
+    #[serde(default, borrow)]
+    pub vocab: VocabFile<'a>,
+    #[serde(default, borrow)]
+    pub merges: Vec<Merge<'a>>,
     pub unk_token: Option<String>,
     pub continuing_subword_prefix: Option<String>,
     pub end_of_word_suffix: Option<String>,
@@ -32,33 +34,55 @@ pub struct BpeFile {
     pub drift_equal_ranks: bool,
 }
 
-/// Token to id; other models than BPE write a list here.
+/// Token and id; other models than BPE write a list here.
 #[derive(Default)]
-pub enum Vocab {
+pub enum VocabFile<'a> {
     #[default]
     Absent,
-    Map(HashMap<String, u32>),
+    Map(Vec<(Cow<'a, str>, u32)>),
     List,
 }
 
-impl<'de> Deserialize<'de> for Vocab {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Vocab, D::Error> {
+/// A string of the file, without a copy where nothing in it is escaped.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Text<'a>, D::Error> {
         struct V;
         impl<'de> Visitor<'de> for V {
-            type Value = Vocab;
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a token")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        d.deserialize_str(V)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for VocabFile<'a> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<VocabFile<'a>, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = VocabFile<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map from token to id")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vocab, A::Error> {
-                let mut out = HashMap::new();
-                while let Some((token, id)) = map.next_entry::<String, u32>()? {
-                    out.insert(token, id);
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VocabFile<'de>, A::Error> {
+                let mut out = Vec::new();
+                while let Some((token, id)) = map.next_entry::<Text<'de>, u32>()? {
+                    out.push((token.0, id));
                 }
-                Ok(Vocab::Map(out))
+                Ok(VocabFile::Map(out))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vocab, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<VocabFile<'de>, A::Error> {
                 while seq.next_element::<de::IgnoredAny>()?.is_some() {}
-                Ok(Vocab::List)
+                Ok(VocabFile::List)
             }
         }
         d.deserialize_any(V)
@@ -66,26 +90,33 @@ impl<'de> Deserialize<'de> for Vocab {
 }
 
 /// A pair of tokens, written as "a b" or ["a", "b"].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merge(pub String, pub String);
+pub struct Merge<'a>(Cow<'a, str>, Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Merge {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Merge, D::Error> {
+/// The two tokens of "a b".
+fn halves(text: &str) -> Option<(&str, &str)> {
+    text.split_once(' ').filter(|(_, b)| !b.contains(' '))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Merge<'a> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Merge<'a>, D::Error> {
         struct V;
         impl<'de> Visitor<'de> for V {
-            type Value = Merge;
+            type Value = Merge<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a merge: \"a b\" or [\"a\", \"b\"]")
             }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Merge, E> {
-                match text.split_once(' ') {
-                    Some((a, b)) if !b.contains(' ') => Ok(Merge(a.to_owned(), b.to_owned())),
-                    _ => Err(E::custom(format!("`{text}` is no merge of two tokens"))),
-                }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Merge<'de>, E> {
+                let (a, b) = halves(text).ok_or_else(|| no_merge(text))?;
+                Ok(Merge(a.into(), b.into()))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Merge, A::Error> {
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Merge<'de>, E> {
+                let (a, b) = halves(text).ok_or_else(|| no_merge(text))?;
+                Ok(Merge(a.to_owned().into(), b.to_owned().into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Merge<'de>, A::Error> {
                 let mut next = |i| {
-                    seq.next_element::<String>()?.ok_or_else(|| de::Error::invalid_length(i, &self))
+                    let text = seq.next_element::<Text<'de>>()?;
+                    text.map(|t| t.0).ok_or_else(|| de::Error::invalid_length(i, &self))
                 };
                 Ok(Merge(next(0)?, next(1)?))
             }
@@ -94,12 +125,14 @@ impl<'de> Deserialize<'de> for Merge {
     }
 }
 
+fn no_merge<E: de::Error>(text: &str) -> E {
+    E::custom(format!("`{text}` is no merge of two tokens"))
+}
+
 pub struct Bpe {
-    ids: HashMap<String, u32>,
-    /// Token of an id; gaps in the numbering are `None`.
-    tokens: Vec<Option<String>>,
+    vocab: Vocab,
     /// Pair of ids to (rank, id of the result); lower ranks first.
-    merges: HashMap<(u32, u32), (u32, u32)>,
+    merges: HashMap<(u32, u32), (u32, u32), BuildFast>,
     /// Ids of `<0x00>`..`<0xFF>`, where all exist.
     byte_ids: Option<Box<[u32; 256]>>,
     unk: Option<u32>,
@@ -109,11 +142,8 @@ pub struct Bpe {
     ignore_merges: bool,
 }
 
-/// Ids beyond this are refused: the table of tokens is as long as the largest.
-const MAX_ID: u32 = 1 << 24;
-
 impl Bpe {
-    pub fn new(file: BpeFile) -> Result<Bpe> {
+    pub fn new(file: BpeFile<'_>) -> Result<Bpe> {
         let at = "model";
         if let Some(kind) = file.kind.as_deref().filter(|k| *k != "BPE") {
             let what = format!("model {kind} is not supported (known is: BPE)");
@@ -122,33 +152,24 @@ impl Bpe {
         if file.dropout.is_some_and(|d| d != 0.0) {
             return Err(Error::unsupported(at, "dropout is for training"));
         }
-        let ids = match file.vocab {
-            Vocab::Map(ids) => ids,
-            Vocab::Absent => return Err(Error::invalid(at, "there is no `vocab`")),
-            Vocab::List => {
+        let vocab = match &file.vocab {
+            VocabFile::Map(list) => Vocab::new(list.iter().map(|(t, id)| (t.as_ref(), *id)))?,
+            VocabFile::Absent => return Err(Error::invalid(at, "there is no `vocab`")),
+            VocabFile::List => {
                 let what = "the vocabulary is a list, as of Unigram (known is: BPE)";
                 return Err(Error::unsupported("model.vocab", what));
             }
         };
-        let largest = ids.values().copied().max().unwrap_or(0);
-        if largest >= MAX_ID {
-            let what = format!("id {largest} is beyond {}", MAX_ID - 1);
-            return Err(Error::invalid("model.vocab", what));
-        }
-        let mut tokens = vec![None; if ids.is_empty() { 0 } else { largest as usize + 1 }];
-        for (token, id) in &ids {
-            if let Some(other) = tokens[*id as usize].replace(token.clone()) {
-                let what = format!("`{other}` and `{token}` have the same id {id}");
-                return Err(Error::invalid("model.vocab", what));
-            }
-        }
         let prefix = file.continuing_subword_prefix.unwrap_or_default();
-        let mut merges = HashMap::with_capacity(file.merges.len());
+        let mut merges = HashMap::with_capacity_and_hasher(file.merges.len(), BuildFast::default());
         let (mut rank, mut previous) = (0u32, None);
+        let mut merged = String::new();
         for (i, Merge(a, b)) in file.merges.iter().enumerate() {
-            let merged = format!("{a}{}", b.strip_prefix(prefix.as_str()).unwrap_or(b));
+            merged.clear();
+            merged += a;
+            merged += b.strip_prefix(prefix.as_str()).unwrap_or(b);
             let id = |t: &str| {
-                ids.get(t).copied().ok_or_else(|| {
+                vocab.id(t).ok_or_else(|| {
                     let what = format!("`{t}` of the merge `{a} {b}` is not in the vocabulary");
                     Error::invalid(format!("model.merges[{i}]"), what)
                 })
@@ -163,8 +184,8 @@ impl Bpe {
         if file.byte_fallback {
             let mut table = Box::new([0; 256]);
             let found = (0..256).filter(|&b| {
-                let id = ids.get(&format!("<0x{b:02X}>"));
-                table[b] = id.copied().unwrap_or(0);
+                let id = vocab.id(&format!("<0x{b:02X}>"));
+                table[b] = id.unwrap_or(0);
                 id.is_some()
             });
             if found.count() != 256 {
@@ -175,13 +196,12 @@ impl Bpe {
         }
         let unk = match &file.unk_token {
             None => None,
-            Some(t) => Some(*ids.get(t).ok_or_else(|| {
+            Some(t) => Some(vocab.id(t).ok_or_else(|| {
                 Error::invalid("model.unk_token", format!("`{t}` is not in the vocabulary"))
             })?),
         };
         Ok(Bpe {
-            ids,
-            tokens,
+            vocab,
             merges,
             byte_ids,
             unk,
@@ -193,16 +213,16 @@ impl Bpe {
     }
 
     pub fn id(&self, token: &str) -> Option<u32> {
-        self.ids.get(token).copied()
+        self.vocab.id(token)
     }
 
     pub fn token(&self, id: u32) -> Option<&str> {
-        self.tokens.get(id as usize)?.as_deref()
+        self.vocab.token(id)
     }
 
     /// Largest id + 1.
     pub fn size(&self) -> usize {
-        self.tokens.len()
+        self.vocab.size()
     }
 
     /// Encodes one piece.

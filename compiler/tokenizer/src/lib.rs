@@ -28,6 +28,7 @@ mod split;
 pub mod stream;
 pub mod tiktoken;
 mod tokenizer;
+mod vocab;
 
 pub use error::{Error, Result};
 pub use stream::Stream;

@@ -29,7 +29,7 @@ pub struct Tokenizer {
 }
 
 #[derive(serde::Deserialize)]
-struct File {
+struct File<'a> {
     #[serde(default)]
     added_tokens: Value,
     #[serde(default)]
@@ -40,7 +40,8 @@ struct File {
     post_processor: Value,
     #[serde(default)]
     decoder: Value,
-    model: BpeFile,
+    #[serde(borrow)]
+    model: BpeFile<'a>,
 }
 
 fn component<T>(value: &Value, name: &str, read: fn(&At<'_>) -> Result<T>) -> Result<Option<T>> {
@@ -52,7 +53,7 @@ impl Tokenizer {
     /// batches for training.
     pub fn from_json(json: impl Into<Vec<u8>>) -> Result<Tokenizer> {
         let json = json.into();
-        let file: File = serde_json::from_slice(&json)
+        let file: File<'_> = serde_json::from_slice(&json)
             .map_err(|e| Error::invalid("tokenizer.json", format!("not a tokenizer: {e}")))?;
         let model = Bpe::new(file.model)?;
         let normalizer = component(&file.normalizer, "normalizer", Normalizer::read)?;

@@ -67,6 +67,8 @@ pub fn run(args: &BenchArgs) -> Result {
     let text = Text::open(&bundle)?;
     let mut model = Model::open(&bundle, &text, &args.place)?;
     model.set_sampling(&Sampling::GREEDY)?;
+    // the first token of a text needs the tokenizer, if there is one
+    text.maybe_tokenizer();
     let loaded = since.elapsed();
     let (prefill, decode) = (args.prefill, args.decode);
     if prefill == 0 || decode == 0 {

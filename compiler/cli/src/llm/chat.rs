@@ -75,9 +75,9 @@ pub fn run(args: &ChatArgs) -> Result {
     let since = Instant::now();
     let bundle = open(&args.bundle)?;
     let text = Text::open(&bundle)?;
-    text.tokenizer()?;
     let sampling = sampling::with(sampling::of_model(text.generation()), &args.sampling)?;
     let mut model = Model::open(&bundle, &text, &args.place)?;
+    text.tokenizer()?;
     model.set_sampling(&sampling)?;
     let mut conversation = Conversation::new(args.system.as_deref());
     if let Some(path) = &args.load {

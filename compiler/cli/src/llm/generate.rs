@@ -190,21 +190,22 @@ pub fn run(args: &GenerateArgs) -> Result {
     let since = Instant::now();
     let bundle = open(&args.bundle)?;
     let text = Text::open(&bundle)?;
-    let prompt = match (&given, &args.ids) {
+    // the tokenizer is read meanwhile; ids from a file must be right before anything is loaded
+    let ids = args.ids.as_deref().map(load_ids).transpose()?;
+    let mut model = Model::open(&bundle, &text, &args.place)?;
+    model.set_sampling(&sampling)?;
+    let prompt = match (&given, ids) {
         (Some(message), _) if args.chat => {
             let system = args.system.iter().map(|s| Message::new("system", s));
             let messages: Vec<Message> = system.chain([Message::new("user", message)]).collect();
             text.conversation(&messages)?
         }
         (Some(prompt), _) => text.prompt(prompt)?,
-        (None, Some(path)) => load_ids(path)?,
-        (None, None) => Vec::new(),
+        (None, ids) => ids.unwrap_or_default(),
     };
     if prompt.is_empty() {
         return Err(CliError::bad("there are no tokens to go on from"));
     }
-    let mut model = Model::open(&bundle, &text, &args.place)?;
-    model.set_sampling(&sampling)?;
     let stop = if args.ignore_eos { Vec::new() } else { text.stop() };
     let request = Request { prompt: &prompt, most: args.max_tokens, stop: &stop, since };
 

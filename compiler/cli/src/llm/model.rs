@@ -76,6 +76,9 @@ impl Model {
 
     /// Puts `ids` behind the sequence.
     pub fn prefill(&mut self, ids: &[u32]) -> Result {
+        // how long the text is, whatever part of it a run sees
+        let length = (self.generator.position() + ids.len()) as u32;
+        self.generator.session_mut().write_state("params", LENGTH, &length.to_le_bytes())?;
         Ok(self.generator.prefill(ids)?)
     }
 

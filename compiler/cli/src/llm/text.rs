@@ -2,8 +2,10 @@
 
 use crate::error::{CliError, Result};
 use drift_runtime::Bundle;
-use drift_tokenizer::{Tokenizer, folder};
+use drift_tokenizer::{Error, Tokenizer, folder};
 use serde_json::Value;
+use std::sync::{Mutex, OnceLock};
+use std::thread::JoinHandle;
 
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,32 +23,53 @@ impl Message {
 
 /// What a bundle knows about text.
 pub struct Text {
-    tokenizer: Option<Tokenizer>,
+    /// Read by a thread of its own, while the model is loaded: large vocabularies take their time.
+    reading: Mutex<Option<JoinHandle<Result<Tokenizer, Error>>>>,
+    tokenizer: OnceLock<Result<Tokenizer, Error>>,
     /// The asset `chat.json`, or null.
     facts: Value,
 }
 
 impl Text {
     pub fn open(bundle: &Bundle) -> Result<Text> {
-        let tokenizer = bundle.asset(folder::TOKENIZER).map(Tokenizer::from_json).transpose()?;
         let facts = match bundle.asset("chat.json") {
             None => Value::Null,
             Some(bytes) => serde_json::from_slice(bytes)
                 .map_err(|e| CliError::bad(format!("chat.json in the bundle: {e}")))?,
         };
-        Ok(Text { tokenizer, facts })
+        let reading = bundle.asset(folder::TOKENIZER).map(|_| {
+            let bundle = bundle.clone();
+            let asset = move || bundle.asset(folder::TOKENIZER).unwrap_or_default().to_vec();
+            std::thread::spawn(move || Tokenizer::from_json(asset()))
+        });
+        Ok(Text { reading: Mutex::new(reading), tokenizer: OnceLock::new(), facts })
     }
 
+    /// The tokenizer; an error if there is none.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        self.tokenizer.as_ref().ok_or_else(|| {
-            CliError::bad("the bundle has no tokenizer: it takes token ids, not text")
-                .help("compile the folder with its tokenizer.json (or tokenizer.model) in it, or give --ids")
+        let none = "the bundle has no tokenizer: it takes token ids, not text";
+        let read = self.tokenizer.get_or_init(|| {
+            let thread = self.reading.lock().ok().and_then(|mut t| t.take());
+            match thread.map(JoinHandle::join) {
+                Some(Ok(result)) => result,
+                Some(Err(_)) => Err(Error::Text("the tokenizer's thread panicked".to_owned())),
+                None => Err(Error::Text(none.to_owned())),
+            }
+        });
+        read.as_ref().map_err(|e| {
+            let error = CliError::from(e.clone());
+            match error.message == none {
+                true => error.help(
+                    "compile the folder with its tokenizer.json (or tokenizer.model) in it, or give --ids",
+                ),
+                false => error,
+            }
         })
     }
 
     /// The tokenizer, if there is one: ids are shown as text then.
     pub fn maybe_tokenizer(&self) -> Option<&Tokenizer> {
-        self.tokenizer.as_ref()
+        self.tokenizer().ok()
     }
 
     /// Ids of a text to go on from. A model without a token to begin with cannot start from nothing.

@@ -216,14 +216,13 @@ fn bundles_of_other_models_and_models_without_tokenizer() {
     let place = ["--backend", "reference"];
     for args in [
         vec!["generate", &other, "--ids", &given],
+        vec!["generate", &other, "--prompt", "x"],
+        vec!["chat", &other],
         vec!["logits", &other, "--ids", &given, "--output", "o.npy"],
         vec!["bench", &other, "--llm"],
     ] {
         driftc(&[&args[..], &place].concat()).fails(2, &["no language model", "compile FOLDER"]);
     }
-    driftc(&["generate", &other, "--prompt", "x", "--backend", "reference"])
-        .fails(2, &["no tokenizer", "--ids"]);
-    driftc(&["chat", &other, "--backend", "reference"]).fails(2, &["no tokenizer"]);
     driftc(&["quality", &other, "--text", &text, "--backend", "reference"])
         .fails(2, &["no tokenizer"]);
     driftc(&["generate", &other]).fails(2, &["--prompt"]);
@@ -238,6 +237,7 @@ fn bundles_of_other_models_and_models_without_tokenizer() {
     let bundle = bundle_of(&folder, &bare, &["--context", "32"]);
     driftc(&["generate", &bundle, "--prompt", "x", "--backend", "reference"])
         .fails(2, &["no tokenizer", "--ids"]);
+    driftc(&["chat", &bundle, "--backend", "reference"]).fails(2, &["no tokenizer"]);
     let args = ["generate", &bundle, "--ids", &given, "-n", "3", "--backend", "reference"];
     assert_eq!(driftc(&args).ok().stdout.split_whitespace().count(), 3);
     // one with a tokenizer that cannot be read is an error, of a kind that is not known a note
