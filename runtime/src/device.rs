@@ -3,9 +3,12 @@
 use crate::{
     bundle::Bundle,
     error::{Result, RuntimeError, UnmetVariant},
-    hal::AnyDevice,
+    hal::{APIS, AnyDevice},
 };
-use drift_bundle::{caps::Capabilities, select};
+use drift_bundle::{
+    caps::{Api, Capabilities},
+    select,
+};
 
 /// Best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,20 +44,63 @@ pub struct Device {
 }
 
 impl Device {
-    /// All devices, best kind first.
+    /// All devices: API by API (Vulkan first), in each the best kind first. An API without a driver
+    /// has none; without any device at all, the error says why of each API.
     pub fn list() -> Result<Vec<DeviceInfo>> {
-        AnyDevice::list()
+        let mut all: Vec<DeviceInfo> = Vec::new();
+        let mut reasons = Vec::new();
+        for &api in APIS {
+            match AnyDevice::list(api) {
+                Ok(list) => all.extend(list),
+                Err(RuntimeError::NoDevice { reason }) => reasons.push(reason),
+                Err(e) => return Err(e),
+            }
+        }
+        if all.is_empty() {
+            let reason = match reasons.is_empty() {
+                true => "this build has no GPU API (features `vulkan`, `opencl`)".to_owned(),
+                false => reasons.join("; "),
+            };
+            return Err(RuntimeError::NoDevice { reason });
+        }
+        all.iter_mut().enumerate().for_each(|(index, info)| info.index = index);
+        Ok(all)
+    }
+
+    /// The devices of one API, numbered from 0.
+    pub fn list_of(api: Api) -> Result<Vec<DeviceInfo>> {
+        AnyDevice::list(api)
     }
 
     /// Opens the device at this position of [`Device::list`].
     pub fn open(index: usize) -> Result<Device> {
-        Ok(Device { hal: AnyDevice::open(index)? })
+        let mut before = 0;
+        for &api in APIS {
+            // without a driver, an API has no devices to count
+            let count = AnyDevice::list(api).map_or(0, |list| list.len());
+            if index < before + count {
+                return Device::open_of(api, index - before);
+            }
+            before += count;
+        }
+        let reason = format!("device {index} does not exist, there are {before}");
+        Err(RuntimeError::NoDevice { reason })
+    }
+
+    /// Opens the device at this position of [`Device::list_of`].
+    pub fn open_of(api: Api, index: usize) -> Result<Device> {
+        Ok(Device { hal: AnyDevice::open(api, index)? })
     }
 
     /// Opens the first device whose name contains `filter` (in any ASCII case), or the device with
-    /// this number.
+    /// this number. `opencl`, `opencl:1` and `opencl:name` look at the devices of one API only.
     pub fn find(filter: &str) -> Result<Device> {
-        let devices = Device::list()?;
+        let (first, rest) = filter.split_once(':').unwrap_or((filter, ""));
+        let api = APIS.iter().find(|api| api.to_string().eq_ignore_ascii_case(first));
+        let (devices, filter) = match api {
+            Some(api) => (Device::list_of(*api)?, rest),
+            None => (Device::list()?, filter),
+        };
         let wanted = filter.to_ascii_lowercase();
         let matches =
             |d: &&DeviceInfo| d.capabilities.device_name.to_ascii_lowercase().contains(&wanted);
@@ -62,9 +108,10 @@ impl Device {
             Ok(index) => devices.get(index),
             Err(_) => devices.iter().find(matches),
         };
-        match found {
-            Some(info) => Device::open(info.index),
-            None => {
+        match (found, api) {
+            (Some(info), Some(api)) => Device::open_of(*api, info.index),
+            (Some(info), None) => Device::open(info.index),
+            (None, _) => {
                 let names: Vec<&str> =
                     devices.iter().map(|d| d.capabilities.device_name.as_str()).collect();
                 let reason = format!("none matches {filter:?}; there are: {}", names.join(", "));
@@ -73,27 +120,36 @@ impl Device {
         }
     }
 
-    /// Opens the best device that satisfies some variant of the bundle. The environment variable
-    /// `DRIFT_DEVICE` (a number or part of a name, as for [`Device::find`]) overrides the choice.
+    /// Opens the best device that satisfies some variant of the bundle: of the first API that has
+    /// one. The environment variable `DRIFT_DEVICE` (as for [`Device::find`]) overrides the choice.
     pub fn best(bundle: &Bundle) -> Result<Device> {
         if let Ok(filter) = std::env::var("DRIFT_DEVICE")
             && !filter.is_empty()
         {
             return Device::find(&filter);
         }
-        let devices = Device::list()?;
-        if devices.is_empty() {
-            let reason = "the driver loader works, but reports no device".into();
-            return Err(RuntimeError::NoDevice { reason });
-        }
-        let mut variants = Vec::new();
-        for info in &devices {
-            match choose_variant(bundle, &info.capabilities) {
-                Ok(_) => return Device::open(info.index),
-                Err(unmet) => variants.extend(unmet),
+        // A driver that is not needed is not loaded: some take a second to start.
+        let has_variant = |api: &Api| bundle.requirements().any(|r| r.api == *api);
+        let with_variants: Vec<Api> = APIS.iter().copied().filter(has_variant).collect();
+        let apis = if with_variants.is_empty() { APIS } else { &with_variants };
+        let (mut variants, mut reasons) = (Vec::new(), Vec::new());
+        for &api in apis {
+            match best_of(api, bundle) {
+                Ok(device) => return Ok(device),
+                Err(RuntimeError::Unmet { variants: more }) => variants.extend(more),
+                Err(RuntimeError::NoDevice { reason }) => reasons.push(reason),
+                Err(e) => return Err(e),
             }
         }
-        Err(RuntimeError::Unmet { variants })
+        match variants.is_empty() {
+            true => Err(RuntimeError::NoDevice { reason: reasons.join("; ") }),
+            false => Err(RuntimeError::Unmet { variants }),
+        }
+    }
+
+    /// Opens the best device of one API that satisfies some variant of the bundle.
+    pub fn best_of(api: Api, bundle: &Bundle) -> Result<Device> {
+        best_of(api, bundle)
     }
 
     pub fn info(&self) -> &DeviceInfo {
@@ -112,13 +168,30 @@ impl Device {
 
     /// Whether a validation layer was asked for and is installed.
     pub fn validation_enabled(&self) -> bool {
-        #[cfg(feature = "vulkan")]
-        return match &self.hal {
+        match &self.hal {
+            #[cfg(feature = "vulkan")]
             AnyDevice::Vulkan(d) => d.validation_enabled(),
-        };
-        #[cfg(not(feature = "vulkan"))]
-        return false;
+            // no other API has such a layer
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
     }
+}
+
+fn best_of(api: Api, bundle: &Bundle) -> Result<Device> {
+    let devices = AnyDevice::list(api)?;
+    if devices.is_empty() {
+        let reason = format!("the {api} loader works, but reports no device");
+        return Err(RuntimeError::NoDevice { reason });
+    }
+    let mut variants = Vec::new();
+    for info in &devices {
+        match choose_variant(bundle, &info.capabilities) {
+            Ok(_) => return Device::open_of(api, info.index),
+            Err(unmet) => variants.extend(unmet),
+        }
+    }
+    Err(RuntimeError::Unmet { variants })
 }
 
 /// Index of the variant to run, or what every variant lacks.

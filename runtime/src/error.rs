@@ -71,6 +71,10 @@ pub enum RuntimeError {
     Timeout {
         seconds: u64,
     },
+    /// The driver cannot compile a kernel, or not so that the device can run it.
+    Compiler {
+        log: String,
+    },
     /// A driver call failed in a way that the program cannot mend.
     Driver {
         call: &'static str,
@@ -89,7 +93,7 @@ impl RuntimeError {
             RuntimeError::OutOfMemory { .. } => RuntimeErrorKind::OutOfMemory,
             RuntimeError::DeviceLost => RuntimeErrorKind::DeviceLost,
             RuntimeError::Timeout { .. } => RuntimeErrorKind::Timeout,
-            RuntimeError::Driver { .. } => RuntimeErrorKind::Driver,
+            RuntimeError::Compiler { .. } | RuntimeError::Driver { .. } => RuntimeErrorKind::Driver,
         }
     }
 
@@ -134,8 +138,12 @@ impl fmt::Display for RuntimeError {
             RuntimeError::Timeout { seconds } => {
                 write!(f, "the device has not finished after {seconds} s")
             }
+            RuntimeError::Compiler { log } => {
+                write!(f, "the driver does not compile a kernel: {log}")
+            }
             RuntimeError::Driver { call, code } => {
-                write!(f, "the driver refused {call} (VkResult {code})")
+                let kind = if call.starts_with("vk") { "VkResult" } else { "error" };
+                write!(f, "the driver refused {call} ({kind} {code})")
             }
         }
     }

@@ -2,10 +2,20 @@
 //! outside (`AnyDevice`, `AnyProgram`): adding an API is one module, one feature and one variant.
 #![allow(unsafe_code)]
 
+#[cfg(any(feature = "vulkan", feature = "opencl"))]
+mod cache;
+#[cfg(feature = "opencl")]
+pub(crate) mod opencl;
 #[cfg(feature = "vulkan")]
 pub(crate) mod vulkan;
 
-use crate::{bundle::Bundle, device::DeviceInfo, error::Result, session::DriverCache};
+use crate::{
+    bundle::Bundle,
+    device::DeviceInfo,
+    error::{Result, RuntimeError},
+    session::DriverCache,
+};
+use drift_bundle::caps::Api;
 use std::time::Duration;
 
 /// Everything a back end needs to turn a variant into GPU objects.
@@ -77,13 +87,23 @@ pub(crate) trait Program: Send {
     fn set_timeout(&mut self, timeout: Duration);
 }
 
+/// The APIs of this build, in the order in which their devices are listed and tried.
+pub(crate) const APIS: &[Api] = &[
+    #[cfg(feature = "vulkan")]
+    Api::Vulkan,
+    #[cfg(feature = "opencl")]
+    Api::OpenCl,
+];
+
 /// Calls the same method on whichever back end is inside.
 macro_rules! dispatch {
     ($value:expr, $any:ident, $inner:ident => $body:expr) => {
         match $value {
             #[cfg(feature = "vulkan")]
             $any::Vulkan($inner) => $body,
-            #[cfg(not(feature = "vulkan"))]
+            #[cfg(feature = "opencl")]
+            $any::OpenCl($inner) => $body,
+            #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
             $any::None(never) => match *never {},
         }
     };
@@ -93,41 +113,61 @@ macro_rules! dispatch {
 pub(crate) enum AnyDevice {
     #[cfg(feature = "vulkan")]
     Vulkan(vulkan::VulkanDevice),
-    #[cfg(not(feature = "vulkan"))]
+    #[cfg(feature = "opencl")]
+    OpenCl(opencl::OpenClDevice),
+    #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
     None(std::convert::Infallible),
 }
 
 pub(crate) enum AnyProgram {
     #[cfg(feature = "vulkan")]
     Vulkan(vulkan::VulkanProgram),
-    #[cfg(not(feature = "vulkan"))]
+    #[cfg(feature = "opencl")]
+    OpenCl(opencl::OpenClProgram),
+    #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
     None(std::convert::Infallible),
 }
 
+fn not_built(api: Api) -> RuntimeError {
+    RuntimeError::NoDevice { reason: format!("this build is without {api} (feature `{api}`)") }
+}
+
 impl AnyDevice {
-    /// All devices of all back ends in this build.
-    pub fn list() -> Result<Vec<DeviceInfo>> {
-        #[cfg(feature = "vulkan")]
-        return vulkan::list();
-        #[cfg(not(feature = "vulkan"))]
-        return Err(crate::error::RuntimeError::NoDevice {
-            reason: "this build has no GPU API (feature `vulkan`)".into(),
-        });
+    /// The devices of one API, numbered from 0.
+    pub fn list(api: Api) -> Result<Vec<DeviceInfo>> {
+        match api {
+            #[cfg(feature = "vulkan")]
+            Api::Vulkan => vulkan::list(),
+            #[cfg(feature = "opencl")]
+            Api::OpenCl => opencl::list(),
+            other => Err(not_built(other)),
+        }
     }
 
     /// Opens the device at this position of [`AnyDevice::list`].
-    pub fn open(index: usize) -> Result<AnyDevice> {
-        #[cfg(feature = "vulkan")]
-        return vulkan::VulkanDevice::open(index).map(AnyDevice::Vulkan);
-        #[cfg(not(feature = "vulkan"))]
-        return Err(crate::error::RuntimeError::NoDevice { reason: format!("no device {index}") });
+    pub fn open(api: Api, index: usize) -> Result<AnyDevice> {
+        let _ = index;
+        match api {
+            #[cfg(feature = "vulkan")]
+            Api::Vulkan => vulkan::VulkanDevice::open(index).map(AnyDevice::Vulkan),
+            #[cfg(feature = "opencl")]
+            Api::OpenCl => opencl::OpenClDevice::open(index).map(AnyDevice::OpenCl),
+            other => Err(not_built(other)),
+        }
     }
 
     pub fn info(&self) -> &DeviceInfo {
         dispatch!(self, AnyDevice, d => d.info())
     }
     pub fn load(&self, request: &LoadRequest<'_>) -> Result<AnyProgram> {
-        dispatch!(self, AnyDevice, d => Ok(AnyProgram::Vulkan(d.load(request)?)))
+        match self {
+            #[cfg(feature = "vulkan")]
+            AnyDevice::Vulkan(d) => Ok(AnyProgram::Vulkan(d.load(request)?)),
+            #[cfg(feature = "opencl")]
+            AnyDevice::OpenCl(d) => Ok(AnyProgram::OpenCl(d.load(request)?)),
+            #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
+            AnyDevice::None(never) => match *never {},
+        }
     }
     pub fn validation_messages(&self) -> Vec<String> {
         dispatch!(self, AnyDevice, d => d.validation_messages())

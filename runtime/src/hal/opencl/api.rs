@@ -122,8 +122,7 @@ impl PlatformId {
     pub fn all() -> Result<Vec<PlatformId>> {
         available()?;
         let mut count: cl_uint = 0;
-        let counted: Result<(), cl_int> =
-            status!(clGetPlatformIDs(0, null_mut(), &raw mut count));
+        let counted: Result<(), cl_int> = status!(clGetPlatformIDs(0, null_mut(), &raw mut count));
         // the loader's own code for "there are none"
         if counted.is_err() || count == 0 {
             return Ok(Vec::new());
@@ -134,8 +133,7 @@ impl PlatformId {
     }
 
     pub fn text(self, what: cl_uint) -> String {
-        let asked =
-            bytes_of(|n, at, size| status!(clGetPlatformInfo(self.0, what, n, at, size)));
+        let asked = bytes_of(|n, at, size| status!(clGetPlatformInfo(self.0, what, n, at, size)));
         asked.map_or_else(|_| String::new(), text_of)
     }
 
@@ -373,7 +371,17 @@ impl Queue {
         let from = data.as_ptr().cast();
         let (queue, mem) = (self.0, mem.0);
         status!(clEnqueueWriteImage(
-            queue, mem, 1, origin, region, 0, 0, from, 0, null(), null_mut()
+            queue,
+            mem,
+            1,
+            origin,
+            region,
+            0,
+            0,
+            from,
+            0,
+            null(),
+            null_mut()
         ))
     }
 
@@ -449,8 +457,14 @@ impl Event {
         let ask = |what: cl_uint| -> Result<u64> {
             let mut nanos: cl_ulong = 0;
             let place = (&raw mut nanos).cast();
-            status!(clGetEventProfilingInfo(self.0, what, size_of::<cl_ulong>(), place, null_mut()))
-                .check("clGetEventProfilingInfo")?;
+            status!(clGetEventProfilingInfo(
+                self.0,
+                what,
+                size_of::<cl_ulong>(),
+                place,
+                null_mut()
+            ))
+            .check("clGetEventProfilingInfo")?;
             Ok(nanos)
         };
         use cl3::event::{CL_PROFILING_COMMAND_END, CL_PROFILING_COMMAND_START};

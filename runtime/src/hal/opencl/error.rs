@@ -20,9 +20,7 @@ pub(crate) fn driver(call: &'static str, code: cl_int) -> RuntimeError {
         code::CL_MEM_OBJECT_ALLOCATION_FAILURE
         | code::CL_OUT_OF_RESOURCES
         | code::CL_OUT_OF_HOST_MEMORY
-        | code::CL_INVALID_BUFFER_SIZE => {
-            RuntimeError::OutOfMemory { what: call.into(), bytes: 0 }
-        }
+        | code::CL_INVALID_BUFFER_SIZE => RuntimeError::OutOfMemory { what: call.into(), bytes: 0 },
         PLATFORM_NOT_FOUND => no_platform(),
         code => RuntimeError::Driver { call, code },
     }

@@ -25,8 +25,6 @@ pub(crate) struct Physical {
     pub info: DeviceInfo,
     /// Everything that a compiled program depends on beside its source.
     pub identity: String,
-    /// Device and host share their memory.
-    pub unified: bool,
 }
 
 /// All devices that can run Drift's kernels, best kind first. The order is the same on every call.
@@ -100,7 +98,7 @@ impl Physical {
             memory_bytes: id.number(ask::CL_DEVICE_GLOBAL_MEM_SIZE),
             capabilities,
         };
-        Some(Physical { id, info, identity, unified })
+        Some(Physical { id, info, identity })
     }
 }
 

@@ -171,7 +171,7 @@ impl Program for OpenClProgram {
         fill(&mut data)?;
         let timeout = self.timeout;
         let gpu = &mut *self.gpu;
-        let mut write = || -> Result<()> {
+        let write = || -> Result<()> {
             let buffer = gpu.objects.buffer(object)?;
             gpu.flight.write(&gpu.queue, buffer, offset, data, timeout)?;
             if bytes > QUEUED_BYTES {
@@ -185,9 +185,12 @@ impl Program for OpenClProgram {
 
     fn read(&mut self, object: u32, offset: u64, out: &mut [u8]) -> Result<()> {
         self.alive()?;
+        if out.is_empty() {
+            return Ok(());
+        }
         let timeout = self.timeout;
         let gpu = &mut *self.gpu;
-        let read = || -> Result<()> {
+        let mut read = || -> Result<()> {
             let mut data = vec![0u8; out.len()];
             let mut event = Wanted::yes();
             let (to, bytes) = (data.as_mut_ptr(), data.len() as u64);
@@ -205,7 +208,7 @@ impl Program for OpenClProgram {
             out.copy_from_slice(&data);
             Ok(())
         };
-        let outcome = if out.is_empty() { Ok(()) } else { read() };
+        let outcome = read();
         self.watch(outcome)
     }
 

@@ -5,6 +5,7 @@ use super::{
     error::ClResultExt,
     flight::wait,
     program::{Gpu, OpenClProgram},
+    programs::Command,
 };
 use crate::{error::Result, hal::Nanos};
 
@@ -46,18 +47,19 @@ pub(super) fn bench(program: &mut OpenClProgram, entry: usize, n: u32) -> Result
     let timeout = program.timeout;
     let gpu = timed(program)?;
     let Some(queue) = &gpu.timed else { return Ok(Vec::new()) };
+    let commands = &gpu.dispatches.entries[entry];
+    let is_dispatch = |c: &Command| matches!(c, Command::Dispatch(_));
+    let (first, last) =
+        (commands.iter().position(is_dispatch), commands.iter().rposition(is_dispatch));
     let mut nanos = Vec::with_capacity(n as usize);
     while (nanos.len() as u32) < n {
         let batch = BATCH.min(n - nanos.len() as u32);
         let mut ends = Vec::with_capacity(batch as usize);
         for _ in 0..batch {
-            // the first and the last dispatch of a replay
-            let last = gpu.dispatches.entries[entry].len().saturating_sub(1);
             let mut pair: Vec<Event> = Vec::with_capacity(2);
-            let wanted = |index: usize, _| match index {
-                0 => Wanted::yes(),
-                i if i == last => Wanted::yes(),
-                _ => Wanted::default(),
+            let wanted = |index: usize, _| match Some(index) == first || Some(index) == last {
+                true => Wanted::yes(),
+                false => Wanted::default(),
             };
             gpu.replay(queue, entry, wanted, |event| pair.extend(event.take()))?;
             ends.push(pair);
