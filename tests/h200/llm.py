@@ -231,7 +231,7 @@ def call(command: list[str], quiet: bool = False) -> tuple[str, float, int, int]
     done = True
     watcher.join()
     if status != 0:
-        sys.exit(f"failed: {' '.join(command)}\n{text[-2000:]}")
+        raise RuntimeError(f"failed: {' '.join(command)}\n{text[-2000:]}")
     return text, time.time() - start, whole, anonymous
 
 
@@ -282,14 +282,52 @@ def check(driftc: str, bundle: Path, want: np.ndarray, ids: Path, prefill: int |
 BOUNDS = {"f16": (0.02, 0.95), "8/4/4": (0.06, 0.85), "q8": (0.06, 0.85)}
 
 
+def measured(args, model: str, scheme: str, folder: Path, want, ids: Path, rates: dict) -> tuple[list[str], list[str]]:
+    """Compiles one scheme of a checkpoint, compares and times it: its row of the table, and what is wrong."""
+    c, work, driftc, wrong = MODELS[model], Path(args.work), args.driftc, []
+    bundle = work / "model.drift"
+    text, took, peak, own = call([
+        driftc, "compile", str(folder), "--target", args.target, "--precision", "mixed", "--quantize", scheme,
+        "--context", str(CONTEXT), "--calibrate", args.calibrate, "-o", str(bundle)], quiet=True)
+    print(text.strip(), flush=True)
+    errors = []
+    for split in (None, 40) if want is not None else ():
+        error, same = check(driftc, bundle, want, ids, split, work)
+        print(f"{model} {scheme} prefill {split or 'all'}: error {error:.1e} of max |logit|, "
+              f"same best token {same:.3f}", flush=True)
+        errors.append(f"{error:.1e}, {100 * same:.0f}%")
+        bound = BOUNDS.get(scheme)
+        if bound and (error > bound[0] or same < bound[1]):
+            wrong.append(f"{model} {scheme} prefill {split}: error {error:.2e}, same best token {same:.3f}")
+    bench = [driftc, "bench", str(bundle), "--llm", "--prefill", str(DEPTH), "--decode", "256", "--json"]
+    call(bench, quiet=True)  # fills the driver's cache
+    text, _, run_peak, run_own = call(bench)
+    b = json.loads(text)
+    dispatches, size = decode_facts(driftc, bundle, c)
+    floor = size / rates["copy_gb_per_s"] / 1e9 + dispatches * DISPATCH_US * 1e-6
+    speed, prefill = b["decode_tokens_per_second"], b["prefill_tokens_per_second"]
+    if args.top:
+        text, *_ = call([driftc, "bench", str(bundle), "--runs", "20", "--top", str(args.top)])
+        print(text, flush=True)
+    bundle.unlink()
+    return [
+        model, scheme, f"{speed:.0f}", f"{1 / floor:.0f}", f"{100 * speed * floor:.0f}%", f"{dispatches}",
+        f"{size / 1e6:.0f}", f"{prefill:.0f}", f"{matrix_flops(c, DEPTH) * prefill / DEPTH / 1e12:.0f}",
+        f"{1e3 * b['first_token_seconds']:.0f}", f"{b['bundle_bytes'] / 1e9:.2f}", f"{took:.0f}",
+        f"{peak / 1e9:.2f} ({own / 1e9:.2f})", f"{run_peak / 1e9:.2f} ({run_own / 1e9:.2f})", "; ".join(errors),
+    ], wrong
+
+
 def run(args) -> None:
-    work, driftc = Path(args.work), args.driftc
+    work = Path(args.work)
     work.mkdir(parents=True, exist_ok=True)
     rates = measure() if device() == "cuda" else dict(device="no GPU", copy_gb_per_s=10.0, matrix_tflops=0.1)
     print(json.dumps(rates), flush=True)
-    rows, wrong = [], []
+    rows, wrong, began = [], [], time.time()
     for model in args.models.split(","):
         c, folder = MODELS[model], work / model
+        if time.time() - began > args.seconds:
+            continue
         if not (folder / "config.json").exists():
             make(model, folder)
         ids, want = work / "ids.npy", None
@@ -302,38 +340,16 @@ def run(args) -> None:
                 torch.cuda.empty_cache()
             print(f"PyTorch f32: |logit| <= {np.abs(want).max():.2f}, {time.time() - start:.1f} s", flush=True)
         for scheme in args.schemes.split(","):
-            bundle = work / "model.drift"
-            text, took, peak, own = call([driftc, "compile", str(folder), "--target", args.target, "--precision", "mixed",
-                                          "--quantize", scheme, "--context", str(CONTEXT), "-o", str(bundle)], quiet=True)
-            print(text.strip(), flush=True)
-            errors = ""
-            if want is not None:
-                for split in (None, 40):
-                    error, same = check(driftc, bundle, want, ids, split, work)
-                    print(f"{model} {scheme} prefill {split or 'all'}: error {error:.1e} of max |logit|, "
-                          f"same best token {same:.3f}", flush=True)
-                    errors += f"{error:.1e}, {100 * same:.0f}% "
-                    bound = BOUNDS.get(scheme)
-                    if bound and (error > bound[0] or same < bound[1]):
-                        wrong.append(f"{model} {scheme} prefill {split}: {error:.2e} {same:.3f}")
-            bench = [driftc, "bench", str(bundle), "--llm", "--prefill", str(DEPTH), "--decode", "256", "--json"]
-            call(bench, quiet=True)  # fills the driver's cache
-            text, _, run_peak, run_own = call(bench)
-            b = json.loads(text)
-            dispatches, size = decode_facts(driftc, bundle, c)
-            floor = size / rates["copy_gb_per_s"] / 1e9 + dispatches * DISPATCH_US * 1e-6
-            speed, prefill = b["decode_tokens_per_second"], b["prefill_tokens_per_second"]
-            rows.append([
-                model, scheme, f"{speed:.0f}", f"{1 / floor:.0f}", f"{100 * speed * floor:.0f}%", f"{dispatches}",
-                f"{size / 1e6:.0f}", f"{prefill:.0f}", f"{matrix_flops(c, DEPTH) * prefill / DEPTH / 1e12:.0f}",
-                f"{1e3 * b['first_token_seconds']:.0f}", f"{b['bundle_bytes'] / 1e9:.2f}",
-                f"{took:.0f}", f"{peak / 1e9:.2f} ({own / 1e9:.2f})", f"{run_peak / 1e9:.2f} ({run_own / 1e9:.2f})", errors.strip(),
-            ])
-            print("| " + " | ".join(rows[-1]) + " |", flush=True)
-            if args.top:
-                text, *_ = call([driftc, "bench", str(bundle), "--runs", "20", "--top", str(args.top)])
-                print(text, flush=True)
-            bundle.unlink()
+            if time.time() - began > args.seconds:
+                print(f"{model} {scheme}: left out, {args.seconds} s have passed", flush=True)
+                continue
+            try:
+                row, off = measured(args, model, scheme, folder, want, ids, rates)
+            except RuntimeError as e:
+                row, off = [model, scheme, "failed"] + ["-"] * 12, [f"{model} {scheme}: {e}"]
+            rows.append(row)
+            wrong += off
+            print("| " + " | ".join(row) + " |", flush=True)
         if not args.keep:
             for file in folder.iterdir():
                 file.unlink()
@@ -364,10 +380,12 @@ def main() -> None:
     p = commands.add_parser("run")
     p.add_argument("driftc")
     p.add_argument("work")
-    p.add_argument("--models", default="llama-3.2-1b,llama-3.2-3b,gemma-2-2b,llama-3.1-8b")
+    p.add_argument("--models", default="llama-3.2-1b,llama-3.1-8b,llama-3.2-3b,gemma-2-2b")
     p.add_argument("--schemes", default="q8,q4g32,8/4/4")
     p.add_argument("--check", default="llama-3.2-1b,gemma-2-2b", help="models whose logits are compared with PyTorch's")
     p.add_argument("--target", default="nvidia-h200")
+    p.add_argument("--calibrate", default="none", help="text of the range check; its reference run takes a minute on 8B")
+    p.add_argument("--seconds", type=float, default=1e9, help="nothing new is begun after that")
     p.add_argument("--top", type=int, default=0, help="rows of the kernel table")
     p.add_argument("--keep", action="store_true", help="leave checkpoints where they are")
     p.add_argument("--table", help="file for the table")
