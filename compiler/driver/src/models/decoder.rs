@@ -157,7 +157,8 @@ impl<'a> Network<'a> {
             // fewer rows than the state has: the first ones
             b.graph.set_state("hidden", x);
         }
-        let row = b.last_row(x, params, "active")?;
+        // a step of one row has no other
+        let row = if rows == 1 { x } else { b.last_row(x, params, "active")? };
         let logits = b.logits(row, Some(embedding))?;
         b.graph.set_state("logits", logits);
         let operands = [logits, tokens, params, sampling].map(Some);

@@ -29,7 +29,6 @@ mod smollm3;
 pub use common::Source;
 pub use config::Config;
 pub use options::{KvCache, Options, Quantize, Resolved};
-pub use weights::{operands, vector};
 
 use crate::error::{ErrorKind, Result, StageError};
 use crate::pipeline::Module;
@@ -68,11 +67,6 @@ pub struct Checkpoint {
     /// Files that the tokenizer needs, which travel in the bundle.
     pub tokenizer_files: Vec<PathBuf>,
     pub notes: Vec<String>,
-}
-
-/// Whether a folder holds a language model (and not some other data).
-pub fn is_model_folder(folder: &Path) -> bool {
-    folder.is_dir() && folder.join("config.json").exists()
 }
 
 /// Understands a configuration. `has` tells whether the checkpoint has a tensor of a name.

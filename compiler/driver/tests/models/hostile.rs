@@ -221,3 +221,69 @@ fn contexts() {
     assert!(e.message.contains("changes with the length"), "{}", e.message);
     assert_eq!(e.help.as_deref(), Some("give --context 64 or less"));
 }
+
+/// Whatever stands under any key of a real configuration, it is understood or refused: no panic, no
+/// empty network, no head without elements.
+#[test]
+fn any_key_may_hold_anything() {
+    let values = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(3),
+        json!(0.5),
+        json!(1e300),
+        json!(u64::MAX),
+        json!((1 << 24) - 1),
+        json!(""),
+        json!("full_attention"),
+        json!([]),
+        json!([0, 1, "x"]),
+        json!(["sliding_attention"]),
+        json!({}),
+        json!({"rope_type": "yarn", "factor": 1e-300}),
+        json!({"rope_type": "longrope", "short_factor": [1e300], "long_factor": [-1]}),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance/data/llm");
+    let (mut understood, mut refused) = (0, 0);
+    for folder in std::fs::read_dir(root).unwrap() {
+        let path = folder.unwrap().path().join("config.json");
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let mut tried = Vec::new();
+        for (key, old) in config.as_object().unwrap() {
+            tried.extend(values.iter().map(|v| with(config.clone(), key, v.clone())));
+            for inner in old.as_object().into_iter().flat_map(|o| o.keys()) {
+                tried.extend(values.iter().map(|v| {
+                    let mut changed = config.clone();
+                    changed[key][inner] = v.clone();
+                    changed
+                }));
+            }
+        }
+        for config in tried {
+            let parsed = Config::parse(&path, &config.to_string()).unwrap();
+            let Ok(decoder) = describe(&parsed, &|_| true) else {
+                refused += 1;
+                continue;
+            };
+            understood += 1;
+            assert!(!decoder.layers.is_empty() && decoder.heads >= decoder.kv_heads, "{config}");
+            for (name, shape) in decoder.tensors() {
+                let elems = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+                assert!(elems.is_some_and(|n| n > 0), "{config}: {name} {shape:?}");
+            }
+            for rope in &decoder.ropes {
+                assert!(rope.dim <= decoder.head_dim, "{config}");
+                // tables are finite
+                if let Ok((angles, factor)) = rope.frequencies(64) {
+                    let finite = angles.iter().chain([&factor]).all(|v| v.is_finite());
+                    assert!(finite, "{config}: {angles:?} {factor}");
+                }
+            }
+        }
+    }
+    assert!(understood > 1000 && refused > 1000, "{understood} understood, {refused} refused");
+}

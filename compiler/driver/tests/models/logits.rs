@@ -2,6 +2,7 @@
 //! across the edge of every window.
 
 use crate::common::{Session, error, exact, ids, npy, shared};
+use drift_ops::fuse::{FuseOptions, canonicalize, fuse};
 use std::path::Path;
 
 /// The reference evaluator rounds to f32 between operators; the references are exact. Anything
@@ -136,6 +137,30 @@ fn conformance_models() {
     assert!(!names.is_empty());
     for folder in names {
         check(&folder);
+    }
+}
+
+/// Rewrite rules keep what a network computes. The rules are tested by themselves on graphs of their
+/// own; here they meet whole decoders.
+#[test]
+fn fused_graphs_agree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance/data/llm");
+    for name in ["llama_bias", "gemma2", "gemma3", "qwen3", "phi4", "gpt2"] {
+        let folder = root.join(name);
+        let ids = ids(&folder.join("ids.npy"));
+        let (want, _) = npy(&folder.join("logits.npy"));
+        let mut module = drift_driver::models::module(&folder, &exact(64, 16)).unwrap();
+        for (entry, graph) in &mut module.entries {
+            let before = graph.node_count();
+            let options = FuseOptions::default();
+            let (clean, _) = canonicalize(std::mem::take(graph), &options).unwrap();
+            *graph = fuse(clean, &options).unwrap().0;
+            println!("{name}: {entry} has {} nodes of {before}", graph.node_count());
+        }
+        let mut session = Session::of(module);
+        let e = error(&all_logits(&mut session, &ids, 32, 16), &want);
+        println!("{name}: {e:.2e}");
+        assert!(e <= TOLERANCE, "{name}: {e:.2e}");
     }
 }
 
