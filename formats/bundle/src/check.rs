@@ -283,14 +283,12 @@ fn check_states(plan: &Plan) -> Check {
         return fail("plan.states", format!("more than {MAX_NAMES}"));
     }
     check_ios(plan, &plan.states, &[ObjectRole::State], &|i| format!("plan.states[{i}]"))?;
-    let mut order: Vec<&Io> = plan.states.iter().collect();
-    order.sort_unstable_by_key(|io| (io.object, io.offset));
-    for pair in order.windows(2) {
-        // Checked just now: sizes do not overflow.
-        let end = pair[0].offset + pair[0].device_bytes().unwrap_or(0);
-        if pair[0].object == pair[1].object && end > pair[1].offset {
-            let message = format!("{:?} and {:?} overlap", pair[0].name, pair[1].name);
-            return fail("plan.states", message);
+    // Checked just now: sizes do not overflow.
+    let end = |io: &Io| io.offset + io.device_bytes().unwrap_or(0);
+    for (i, io) in plan.states.iter().enumerate() {
+        let shares = |o: &&Io| o.object == io.object && o.offset < end(io) && io.offset < end(o);
+        if let Some(other) = plan.states[..i].iter().find(shares) {
+            return fail("plan.states", format!("{:?} and {:?} overlap", other.name, io.name));
         }
     }
     Ok(())

@@ -60,7 +60,7 @@ pub(crate) fn run(
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let threads = match apart(parts) {
         true => (1 + (total / THREAD_BYTES) as usize).min(MOST_THREADS).min(cores),
-        // Where parts write the same bytes, the last one wins.
+        // Where parts may write the same bytes, the last one wins.
         false => 1,
     };
     let staged = parts.iter().any(|p| objects[p.object].host.is_none());
@@ -107,10 +107,11 @@ fn range(part: &Upload) -> Range<u64> {
     part.weights_offset..part.weights_offset + part.bytes
 }
 
-/// Whether no two parts write the same bytes.
+/// Whether it is plain to see that no two parts write the same bytes: they ascend by object and
+/// offset, as the compiler writes them.
 fn apart(parts: &[Upload]) -> bool {
-    let mut places: Vec<(u32, u64, u64)> =
-        parts.iter().map(|p| (p.object, p.object_offset, p.object_offset + p.bytes)).collect();
-    places.sort_unstable();
-    places.windows(2).all(|w| w[0].0 != w[1].0 || w[0].2 <= w[1].1)
+    parts.windows(2).all(|w| {
+        let (a, b) = (&w[0], &w[1]);
+        a.object < b.object || a.object == b.object && a.object_offset + a.bytes <= b.object_offset
+    })
 }
