@@ -100,11 +100,18 @@ impl Decoder {
             Decoder::Strip { content, start, stop } => {
                 let strip = |t: String| {
                     let mut rest = t.as_str();
-                    for _ in 0..*start {
-                        rest = rest.strip_prefix(content.as_str()).unwrap_or(rest);
+                    // counts in files may be absurd: what is not there ends it
+                    let mut left = if content.is_empty() { 0 } else { *start };
+                    while let Some(shorter) =
+                        rest.strip_prefix(content.as_str()).filter(|_| left > 0)
+                    {
+                        (rest, left) = (shorter, left - 1);
                     }
-                    for _ in 0..*stop {
-                        rest = rest.strip_suffix(content.as_str()).unwrap_or(rest);
+                    let mut left = if content.is_empty() { 0 } else { *stop };
+                    while let Some(shorter) =
+                        rest.strip_suffix(content.as_str()).filter(|_| left > 0)
+                    {
+                        (rest, left) = (shorter, left - 1);
                     }
                     rest.to_owned()
                 };

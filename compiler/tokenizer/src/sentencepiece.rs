@@ -119,6 +119,9 @@ pub fn to_json(bytes: &[u8], settings: &Settings) -> Result<Vec<u8>> {
     serde_json::to_vec(&file).map_err(|e| Error::invalid("tokenizer.model", e))
 }
 
+/// Longer pieces are not made by merging: trying all ways to cut them would take forever.
+const LONGEST: usize = 1024;
+
 /// All pairs of pieces that make a piece, best result first; pairs with the same result are
 /// neighbours.
 fn merges(pieces: &[Piece]) -> Vec<[&str; 2]> {
@@ -130,6 +133,9 @@ fn merges(pieces: &[Piece]) -> Vec<[&str; 2]> {
     let mut out = Vec::new();
     for i in order {
         let text = pieces[i].text.as_str();
+        if text.len() > LONGEST {
+            continue;
+        }
         for (at, _) in text.char_indices().skip(1) {
             let (a, b) = text.split_at(at);
             if scores.contains_key(a) && scores.contains_key(b) {

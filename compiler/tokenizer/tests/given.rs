@@ -24,8 +24,10 @@ fn open(folder: &std::path::Path) -> Tokenizer {
     folder::read(folder, &Settings::read(folder).unwrap()).unwrap().unwrap()
 }
 
-/// Tokenizer and its cases: (text, ids).
-fn cases(name: &str, key: &str) -> Option<(Tokenizer, Vec<(String, Vec<u32>)>)> {
+/// Text and ids.
+type Cases = Vec<(String, Vec<u32>)>;
+
+fn cases(name: &str, key: &str) -> Option<(Tokenizer, Cases)> {
     let folder = given(name)?;
     let file = std::fs::read(folder.join("expected.json")).unwrap();
     let file: Value = serde_json::from_slice(&file).unwrap();
