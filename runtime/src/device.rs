@@ -24,7 +24,7 @@ pub enum DeviceKind {
 /// What is known of a device without opening it.
 #[derive(Clone, Debug)]
 pub struct DeviceInfo {
-    /// Position in [`Device::list`].
+    /// Position in the list it comes from: [`Device::list`] or, for one API, [`Device::list_of`].
     pub index: usize,
     pub kind: DeviceKind,
     /// Driver name and version, as the driver gives them.
@@ -147,8 +147,16 @@ impl Device {
         }
     }
 
-    /// Opens the best device of one API that satisfies some variant of the bundle.
+    /// Opens the best device of one API that satisfies some variant of the bundle. `DRIFT_DEVICE`
+    /// overrides the choice if it means a device of this API.
     pub fn best_of(api: Api, bundle: &Bundle) -> Result<Device> {
+        if let Ok(filter) = std::env::var("DRIFT_DEVICE")
+            && !filter.is_empty()
+            && let Ok(device) = Device::find(&filter)
+            && device.capabilities().api == api
+        {
+            return Ok(device);
+        }
         best_of(api, bundle)
     }
 

@@ -1,7 +1,7 @@
 //! `driftc compile`.
 
 use crate::args::{CompileArgs, CompileOptions, Emit};
-use crate::error::{CliError, Result, Status};
+use crate::error::{CliError, Result};
 use crate::llm::assets;
 use crate::progress::Bar;
 use crate::summary;
@@ -213,14 +213,11 @@ fn emit(compiled: &Compiled, emit: Emit, stop_after: Stage) -> Result {
                 }),
             }
         }
-        Emit::Opencl => Err(CliError::new(
-            Status::Unsupported,
-            "--emit opencl: the OpenCL C writer is not part of this version",
-        )),
-        Emit::Wgsl | Emit::Spirv | Emit::Msl => {
+        Emit::Wgsl | Emit::Spirv | Emit::Msl | Emit::Opencl => {
             let dialect = match emit {
                 Emit::Wgsl => drift_bundle::caps::Dialect::Wgsl,
                 Emit::Spirv => drift_bundle::caps::Dialect::SpirV,
+                Emit::Opencl => drift_bundle::caps::Dialect::OpenClC,
                 _ => drift_bundle::caps::Dialect::Msl,
             };
             for (name, bytes) in drift_driver::shaders::emit_as(compiled, dialect)? {

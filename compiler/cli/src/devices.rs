@@ -44,11 +44,12 @@ pub fn run(args: &DevicesArgs) -> Result {
     for d in &found {
         let c = &d.capabilities;
         println!(
-            "{}  {} ({:?}, {}, Vulkan {}, {})",
+            "{}  {} ({:?}, {}, {} {}, {})",
             d.index,
             c.device_name,
             d.kind,
             d.driver,
+            c.api,
             d.api_version,
             human(d.memory_bytes)
         );

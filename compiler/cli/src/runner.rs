@@ -4,6 +4,7 @@ use crate::args::{Backend, Place};
 use crate::array::Array;
 use crate::error::{CliError, Result, Status};
 use crate::reference::ReferenceSession;
+use drift_bundle::caps::Api;
 use drift_bundle::plan::{Io, Plan};
 use drift_runtime::{Bundle, Device, GpuTime, Outputs, Profile, Session, TensorRef, Ticket};
 
@@ -20,19 +21,30 @@ impl Runner {
             Backend::Reference => {
                 Ok(Runner::Reference(Box::new(ReferenceSession::open(bundle.bytes())?)))
             }
-            Backend::Auto | Backend::Vulkan => {
-                let device = match place.device {
-                    Some(n) => Device::open(n)?,
-                    None => Device::best(bundle)?,
-                };
-                Ok(Runner::Gpu(Box::new(Session::new(&device, bundle)?)))
-            }
+            Backend::Auto => Runner::on(bundle, place, None),
+            Backend::Vulkan => Runner::on(bundle, place, Some(Api::Vulkan)),
+            Backend::Opencl => Runner::on(bundle, place, Some(Api::OpenCl)),
             other => Err(CliError::new(
                 Status::Unsupported,
                 format!("the back end {other:?} is not part of this build").to_lowercase(),
             )
-            .help("available: vulkan, reference")),
+            .help("available: vulkan, opencl, reference")),
         }
+    }
+
+    /// Loads `bundle` on the device that was asked for by number, or on the best one (of an API).
+    fn on(bundle: &Bundle, place: &Place, api: Option<Api>) -> Result<Runner> {
+        let device = match (place.device, api) {
+            (Some(n), _) => Device::open(n)?,
+            (None, Some(api)) => Device::best_of(api, bundle)?,
+            (None, None) => Device::best(bundle)?,
+        };
+        let found = device.capabilities().api;
+        if let (Some(n), Some(api)) = (place.device, api.filter(|api| *api != found)) {
+            return Err(CliError::bad(format!("device {n} is one of {found}, not of {api}"))
+                .help("`driftc devices` lists the devices with their API"));
+        }
+        Ok(Runner::Gpu(Box::new(Session::new(&device, bundle)?)))
     }
 
     /// Device and variant, for people.

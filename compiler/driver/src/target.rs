@@ -1,7 +1,7 @@
 //! What the compiler specializes for: one variant of the bundle per target.
 
 use crate::error::{ErrorKind, Result, StageError};
-use drift_bundle::caps::{Api, Capabilities, Dialect, Features, Limits};
+use drift_bundle::caps::{Api, Capabilities, Dialect, Features, ImageKind, Limits};
 use drift_kernel::tensor::{Elem, Storage};
 use drift_targets::Device;
 
@@ -85,14 +85,19 @@ impl TargetSpec {
     /// A device through one of its APIs; `None` when the device lacks the API.
     pub fn of(device: &Device, api: Api) -> Option<TargetSpec> {
         let profile = device.profile(api)?;
+        let has = drift_emit::dialect_caps(dialect_of(api)).features;
         let storage = match profile.preferences.activation_storage.image() {
-            // texel buffers have no writer in any dialect yet
-            Some(drift_bundle::caps::ImageKind::TexelBuffer) | None => Storage::Buffer,
+            // only OpenCL C has a writer of texel buffers
+            Some(ImageKind::TexelBuffer) if !has.contains(Features::TEXEL_BUFFER) => {
+                Storage::Buffer
+            }
             Some(kind) => Storage::Image(kind),
+            None => Storage::Buffer,
         };
         // invocations that fill the device: 1024 per compute unit
         let units = device.facts.compute_units.map(|units| (units * 1024.0) as u64);
-        let lavapipe = device.id == "lavapipe";
+        // a processor's threads, each of which runs whole workgroups
+        let on_cpu = ["lavapipe", "pocl"].contains(&device.id.as_str());
         Some(TargetSpec {
             id: device.id.clone(),
             dialect: dialect_of(api),
@@ -100,7 +105,7 @@ impl TargetSpec {
             storage,
             slices: [1, 2, 3, 0],
             full_invocations: match units {
-                _ if lavapipe => 64,
+                _ if on_cpu => 64,
                 Some(n) => n,
                 None => GENERIC_INVOCATIONS,
             },
@@ -123,8 +128,8 @@ pub const fn dialect_of(api: Api) -> Dialect {
 
 /// Targets without `--target`: every generic profile whose dialect has a writer, and the
 /// interpreter.
-pub const DEFAULT_TARGETS: [&str; 4] =
-    ["vulkan-modern", "vulkan-baseline", "webgpu-generic", "metal-generic"];
+pub const DEFAULT_TARGETS: [&str; 5] =
+    ["vulkan-modern", "vulkan-baseline", "opencl-generic", "webgpu-generic", "metal-generic"];
 
 /// Resolves `--target` arguments: ids, files, `reference`; none = [`DEFAULT_TARGETS`] and the
 /// interpreter. `ID:API` picks one API of a device that has several.

@@ -28,7 +28,7 @@ fn place(args: &DemoArgs) -> (Place, Option<String>) {
     let mut note = None;
     if place.backend == Backend::Auto {
         match Device::list() {
-            Ok(list) if !list.is_empty() => place.backend = Backend::Vulkan,
+            Ok(list) if !list.is_empty() => {}
             found => {
                 place.backend = Backend::Reference;
                 let why = found.err().map_or("no device".to_owned(), |e| e.to_string());
