@@ -76,9 +76,6 @@ impl Model {
 
     /// Puts `ids` behind the sequence.
     pub fn prefill(&mut self, ids: &[u32]) -> Result {
-        // how long the text is, whatever part of it a run sees
-        let length = (self.generator.position() + ids.len()) as u32;
-        self.generator.session_mut().write_state("params", LENGTH, &length.to_le_bytes())?;
         Ok(self.generator.prefill(ids)?)
     }
 
@@ -119,8 +116,7 @@ impl Model {
             .help("compile with a larger --context"));
         }
         // a whole text, whatever part of it a run sees
-        let length = (ids.len() as u32).to_le_bytes();
-        self.generator.session_mut().write_state("params", LENGTH, &length)?;
+        self.generator.announce(ids.len());
         let mut failed = None;
         let mut tell = |position: usize, logits: &[f32]| {
             each(position, logits).map_err(|e| {
@@ -154,9 +150,6 @@ impl Model {
         Ok(self.generator.restore(saved)?)
     }
 }
-
-/// Byte in `params` of the length of the text, as far as it is known beforehand.
-const LENGTH: u64 = 16;
 
 /// Errors on their way through the generator.
 fn failed(what: &str, message: impl Into<String>) -> RuntimeError {
