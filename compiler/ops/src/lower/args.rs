@@ -512,12 +512,35 @@ impl Out<'_> {
 
     /// Stores one element (of every result).
     pub fn store<'b>(&self, b: &'b Builder, coords: &[E<'b>], acc: Option<E<'b>>) {
-        self.store_lanes(b, coords, None, acc);
+        self.store_lanes(b, coords, None, acc, &[]);
+    }
+
+    /// Reads the epilogue's operands at `coords` for a later [`Out::store_read`], so that the store
+    /// waits for no loads.
+    pub fn read<'b>(&self, b: &'b Builder, coords: &[E<'b>]) -> Vec<Option<E<'b>>> {
+        let read = |arg: &EpilogueArg| match arg {
+            EpilogueArg::Tensor { t, dtype, .. } => {
+                Some(from_stored(b, b.load(*t, coords), *dtype))
+            }
+            _ => None,
+        };
+        self.epilogue.iter().map(read).collect()
+    }
+
+    /// Stores one element, with the epilogue's operands that [`Out::read`] gave.
+    pub fn store_read<'b>(
+        &self,
+        b: &'b Builder,
+        coords: &[E<'b>],
+        acc: E<'b>,
+        read: &[Option<E<'b>>],
+    ) {
+        self.store_lanes(b, coords, None, Some(acc), read);
     }
 
     /// Stores four elements along `axis`.
     pub fn store4<'b>(&self, b: &'b Builder, coords: &[E<'b>], axis: usize, acc: Option<E<'b>>) {
-        self.store_lanes(b, coords, Some(axis), acc);
+        self.store_lanes(b, coords, Some(axis), acc, &[]);
     }
 
     fn store_lanes<'b>(
@@ -526,9 +549,13 @@ impl Out<'_> {
         coords: &[E<'b>],
         axis: Option<usize>,
         acc: Option<E<'b>>,
+        read: &[Option<E<'b>>],
     ) {
         let width = if axis.is_some() { 4 } else { 1 };
         let load = |i: usize| -> E<'b> {
+            if let Some(Some(value)) = read.get(i) {
+                return *value;
+            }
             match &self.epilogue[i] {
                 EpilogueArg::Unused => unreachable!("operand {i} is used by the body"),
                 EpilogueArg::Splat(v, dtype) => {

@@ -83,10 +83,13 @@ impl Args<'_> {
     /// `k` is a multiple of 4 and may lie in the padding.
     pub fn x4<'b>(&self, b: &'b Builder, row: E<'b>, k: E<'b>) -> E<'b> {
         let v = self.plain_x4(b, row, k);
-        match &self.gamma {
-            Some(gamma) => v * gamma.lanes(b, &[self.inside(b, k).0], Some(0)),
-            None => v,
-        }
+        self.gamma4(b, k).map_or(v, |gamma| v * gamma)
+    }
+
+    /// Elements `k` to `k + 3` of gamma; some other ones past the end.
+    pub fn gamma4<'b>(&self, b: &'b Builder, k: E<'b>) -> Option<E<'b>> {
+        let gamma = self.gamma.as_ref()?;
+        Some(gamma.lanes(b, &[self.inside(b, k).0], Some(0)))
     }
 
     /// The same without gamma.

@@ -59,6 +59,9 @@ struct Matrix {
     found: Mutex<Option<(Which, Arc<Vec<u8>>)>>,
 }
 
+/// Takes data and scales of a block of rows.
+type Each<'a> = dyn FnMut(&[u8], &[u8]) -> io::Result<()> + 'a;
+
 /// Weights that a thread holds as f32 at a time: 4 MiB.
 const BLOCK: usize = 1 << 20;
 
@@ -100,11 +103,7 @@ impl Matrix {
 
     /// Calls `each` with data and scales of every block of rows, in order. `known`: scales of all
     /// rows, instead of a search.
-    fn blocks(
-        &self,
-        known: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn blocks(&self, known: Option<&[u8]>, each: &mut Each<'_>) -> io::Result<()> {
         let (n, k) = (self.source.rows(), self.source.columns());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         // small matrices are dealt to all threads too

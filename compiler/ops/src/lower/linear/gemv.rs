@@ -84,39 +84,80 @@ impl<'b> Gemv<'b, '_> {
         let (b, plan) = (self.b, &self.plan);
         let tile = self.tile();
         let zero = b.u32(0);
-        self.load(&tile, self.block(zero), zero);
         let staged = Staged::new(self);
-        if plan.chunks == 1 {
-            staged.fill(self, zero);
+        let first = || self.load(&tile, self.block(zero), zero);
+        match plan.chunks {
+            // everything waits for x, so its loads come first
+            1 => staged.fill(self, zero, first),
+            _ => first(),
         }
-        self.sum_squares();
+        if plan.chunks > 1 || self.m() > 1 {
+            self.sum_squares();
+        }
         b.barrier();
-        b.for_(0u32, plan.turns, 1, |turn| {
-            let block = self.block(turn);
-            let sums = self.sums();
+        let factor = self.only_factor();
+        let last = plan.turns - 1;
+        b.for_(0u32, last, 1, |turn| self.turn(&tile, &staged, turn, true, factor));
+        self.turn(&tile, &staged, b.u32(last), false, factor);
+    }
+
+    /// Walks one block. `more`: there is another after it, whose first tile is loaded at the end.
+    fn turn(
+        &self,
+        tile: &Tile<'b>,
+        staged: &Staged<'b>,
+        turn: E<'b>,
+        more: bool,
+        factor: Option<E<'b>>,
+    ) {
+        let (b, plan) = (self.b, &self.plan);
+        let block = self.block(turn);
+        let sums = self.sums();
+        let ends = self.begin_store(block);
+        let zero = b.u32(0);
+        if plan.chunks > 1 {
+            let total = plan.chunks * plan.tiles;
             b.for_(0u32, plan.chunks, 1, |chunk| {
-                if plan.chunks > 1 {
-                    b.barrier();
-                    staged.fill(self, chunk);
-                    b.barrier();
-                }
+                b.barrier();
+                staged.fill(self, chunk, || ());
+                b.barrier();
                 b.for_(0u32, plan.tiles, 1, |t| {
-                    let now = self.taken(&tile);
-                    self.load_next(&tile, turn, chunk * plan.tiles + t);
-                    self.add(&staged, &now, chunk, t, &sums);
+                    let now = self.taken(tile);
+                    let next = (chunk * plan.tiles + t + 1u32).min(total - 1);
+                    self.load(tile, block, next);
+                    self.add(staged, &now, chunk, t, &sums);
                 });
             });
-            self.store(block, &sums);
-        });
+        } else {
+            b.for_(0u32, plan.tiles - u32::from(!more), 1, |t| {
+                let now = self.taken(tile);
+                match more {
+                    false => self.load(tile, block, t + 1u32),
+                    true => {
+                        let end = t.eq(plan.tiles - 1);
+                        let next = self.block(turn + 1u32);
+                        // a team without a block in the last turn repeats loads
+                        let next = b.select(next.lt(plan.blocks(&self.p)), next, block);
+                        let next = b.select(end, next, block);
+                        self.load(tile, next, b.select(end, zero, t + 1u32));
+                    }
+                }
+                self.add(staged, &now, zero, t, &sums);
+            });
+            if !more {
+                self.add(staged, &self.taken(tile), zero, b.u32(plan.tiles - 1), &sums);
+            }
+        }
+        self.store(block, &sums, &ends, factor);
     }
 
     fn m(&self) -> u32 {
         self.p.m as u32
     }
 
-    /// Blocks of weight rows.
-    fn blocks(&self) -> u32 {
-        (self.p.n as u32).div_ceil(self.plan.rows)
+    /// Number of this invocation in its workgroup, with neighbours in a subgroup side by side.
+    fn local(&self) -> E<'b> {
+        self.team * self.plan.team + self.lane
     }
 
     /// The block of this team in a turn: neighbours go to different workgroups, so that the last
@@ -189,25 +230,6 @@ impl<'b> Gemv<'b, '_> {
             .map(|vars| vars.iter().map(|row| row.iter().map(|v| v.get()).collect()).collect())
     }
 
-    /// Starts the loads of the tile after `t`, of this block or of the next.
-    fn load_next(&self, tile: &Tile<'b>, turn: E<'b>, t: E<'b>) {
-        let (b, plan) = (self.b, &self.plan);
-        let tiles = plan.chunks * plan.tiles;
-        if tiles == 1 && plan.turns == 1 {
-            return;
-        }
-        let last = t.eq(tiles - 1);
-        if plan.turns == 1 {
-            let block = self.block(b.u32(0));
-            b.if_(!last, || self.load(tile, block, t + 1u32));
-            return;
-        }
-        let next = b.select(last, turn + 1u32, turn);
-        let block = self.block(next);
-        let more = block.lt(self.blocks()).and(next.lt(plan.turns));
-        b.if_(more, || self.load(tile, block, b.select(last, b.u32(0), t + 1u32)));
-    }
-
     /// Sums of a block, `[rows][m]`.
     fn sums(&self) -> Vec<Vec<V<'b>>> {
         let zero = self.b.f32(0.0);
@@ -247,6 +269,13 @@ impl<'b> Gemv<'b, '_> {
         out
     }
 
+    /// Puts the sum of squares of this invocation's part of the only row of x into workgroup memory.
+    fn keep_squares(&self, part: E<'b>) {
+        let Some(squares) = self.squares else { return };
+        let total = self.team_sums(&[part])[0];
+        self.b.if_(self.lane.eq(0u32), || squares.store(self.team, total));
+    }
+
     /// Puts the sums of squares of the rows of x into workgroup memory. With one row, its
     /// invocations are those of the whole workgroup; otherwise a team takes a row at a time.
     fn sum_squares(&self) {
@@ -280,25 +309,78 @@ impl<'b> Gemv<'b, '_> {
 
     /// The factor of row `m` of x that its norm is.
     fn factor(&self, m: E<'b>) -> Option<E<'b>> {
-        let (squares, eps) = (self.squares?, self.p.spec.norm?);
-        let parts = self.plan.square_parts(&self.p);
-        let sum = (0..parts).map(|i| squares.load(m * parts + i)).reduce(|a, c| a + c)?;
-        Some((sum * (1.0 / self.p.k as f32) + eps as f32).rsqrt())
+        let sum = self.squares?.load(m);
+        self.factor_of(sum)
+    }
+
+    fn factor_of(&self, squares: E<'b>) -> Option<E<'b>> {
+        let eps = self.p.spec.norm?;
+        Some((squares * (1.0 / self.p.k as f32) + eps as f32).rsqrt())
+    }
+
+    /// The factor of the only row of x: the teams' parts of its sum are added up once.
+    fn only_factor(&self) -> Option<E<'b>> {
+        let squares = self.squares.filter(|_| self.m() == 1)?;
+        let (b, parts) = (self.b, self.plan.teams());
+        let sum = match self.plan.subgroups && parts <= self.plan.team {
+            true => {
+                let part = squares.load(self.lane.min(parts - 1));
+                let part = b.select(self.lane.lt(parts), part, b.f32(0.0));
+                part.subgroup(SubgroupOp::Add)
+            }
+            false => (0..parts).map(|i| squares.load(i)).reduce(|a, c| a + c)?,
+        };
+        self.factor_of(sum)
+    }
+
+    /// Results that one lane of a team stores per block, rounds of lanes.
+    fn ends(&self) -> std::iter::StepBy<std::ops::Range<u32>> {
+        (0..self.plan.rows / self.pair() * self.m()).step_by(self.plan.team as usize)
+    }
+
+    /// Rows of weights that make one column of the result.
+    fn pair(&self) -> u32 {
+        if self.p.spec.gate.is_some() { 2 } else { 1 }
+    }
+
+    /// Number of the result of this lane in its block, in the round of lanes from `first`; its
+    /// row, its column, and whether there is one.
+    fn place(&self, block: E<'b>, first: u32) -> (E<'b>, [E<'b>; 2], E<'b>) {
+        let (m, columns) = (self.m(), self.plan.rows / self.pair());
+        let i = self.lane + first;
+        let column = block * columns + i / m;
+        let inside = i.lt(columns * m).and(column.lt(self.p.outputs() as u32));
+        (i, [i % m, column], inside)
+    }
+
+    /// Starts the loads that storing a block needs, so that the end does not wait for them.
+    fn begin_store(&self, block: E<'b>) -> Vec<End<'b>> {
+        let (b, last) = (self.b, self.p.outputs() as u32 - 1);
+        let w = &self.args.w;
+        self.ends()
+            .map(|first| {
+                let (_, [row, column], _) = self.place(block, first);
+                let column = column.min(last);
+                let scale = |which| match w.scheme.group() {
+                    Some(_) => None,
+                    None => w.scale(b, column * self.pair() + which, b.u32(0)),
+                };
+                End {
+                    scales: (0..self.pair()).map(scale).collect(),
+                    operands: self.args.out.read(b, &[row, column]),
+                }
+            })
+            .collect()
     }
 
     /// Adds the sums of a block over the team and stores what they give: lane by lane.
-    fn store(&self, block: E<'b>, sums: &[Vec<V<'b>>]) {
-        let (b, plan, m) = (self.b, &self.plan, self.m());
-        let pair = if self.p.spec.gate.is_some() { 2 } else { 1 };
+    fn store(&self, block: E<'b>, sums: &[Vec<V<'b>>], ends: &[End<'b>], factor: Option<E<'b>>) {
+        let (b, plan, m, pair) = (self.b, &self.plan, self.m(), self.pair());
         let values: Vec<E<'b>> = sums.iter().flatten().map(|s| s.get()).collect();
         let totals = self.team_sums(&values);
-        let (columns, outputs) = (plan.rows / pair, self.p.outputs() as u32);
-        let count = columns * m;
-        for first in (0..count).step_by(plan.team as usize) {
-            let i = self.lane + first;
-            let (column, row) = (i / m, i % m);
-            let to = block * columns + column;
-            let inside = i.lt(count).and(to.lt(outputs));
+        let count = plan.rows / pair * m;
+        for (first, end) in self.ends().zip(ends) {
+            let (i, at, inside) = self.place(block, first);
             // the total of this lane, one of those that all lanes have
             let pick = |which: u32| {
                 let of = |j: u32| totals[(((j / m) * pair + which) * m + j % m) as usize];
@@ -311,23 +393,25 @@ impl<'b> Gemv<'b, '_> {
             };
             let picked: Vec<E<'b>> = (0..pair).map(pick).collect();
             b.if_(inside, || {
-                let factor = self.factor(row);
-                let values: Vec<E<'b>> = (0u32..)
-                    .zip(&picked)
-                    .map(|(which, v)| {
-                        let n = to * pair + which;
-                        let scale = match self.args.w.scheme.group() {
-                            Some(_) => None,
-                            None => self.args.w.scale(b, n, b.u32(0)),
-                        };
+                let factor = factor.or_else(|| self.factor(at[0]));
+                let values: Vec<E<'b>> = picked
+                    .iter()
+                    .zip(&end.scales)
+                    .map(|(v, scale)| {
                         let v = scale.map_or(*v, |s| *v * s);
                         factor.map_or(v, |f| v * f)
                     })
                     .collect();
                 let value =
                     if pair == 2 { self.p.gated(b, values[0], values[1]) } else { values[0] };
-                self.args.out.store(b, &[row, to], Some(value));
+                self.args.out.store_read(b, &at, value, &end.operands);
             });
         }
     }
+}
+
+/// What storing a result needs: scales of its rows of weights, operands of the epilogue.
+struct End<'b> {
+    scales: Vec<Option<E<'b>>>,
+    operands: Vec<Option<E<'b>>>,
 }

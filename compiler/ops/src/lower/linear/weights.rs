@@ -84,10 +84,9 @@ impl Weights {
     }
 
     /// The scale of the group of column `k` in the word that holds it.
-    pub fn scale_in<'b>(&self, b: &'b Builder, word: E<'b>, k: E<'b>) -> E<'b> {
+    pub fn scale_in<'b>(&self, _: &'b Builder, word: E<'b>, k: E<'b>) -> E<'b> {
         let group = k / self.scheme.group().unwrap_or(1) as u32;
         let half = word.shr(group % 2u32 * 16u32);
-        let _ = b;
         half.unpack(Packing::Half2).lane(0)
     }
 
@@ -166,7 +165,8 @@ pub fn nibbles<'b>(b: &'b Builder, word: E<'b>) -> [E<'b>; 2] {
     })
 }
 
-/// The 4-bit integers of a word, each plus 8, as two words of bytes: weights 0 to 3 and 4 to 7.
+/// The 4-bit integers of a word as operands of signed dot products, with two logical operations:
+/// weights 0 to 3 plus 8, and weights 4 to 7 times 16.
 pub fn nibble_bytes(word: E<'_>) -> [E<'_>; 2] {
-    [word.and(LOW), word.shr(4u32).and(LOW)]
+    [word.and(LOW), word.and(!LOW).xor(0x8080_8080u32)]
 }

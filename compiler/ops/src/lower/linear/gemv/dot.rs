@@ -63,14 +63,20 @@ impl<'b> Integers<'b> {
     }
 
     fn add(&self, g: &Gemv<'b, '_>, w: E<'b>, scale: Option<E<'b>>, sum: E<'b>) -> E<'b> {
-        let words = (0..4).map(|i| w.lane(i));
-        let operands: Vec<E<'b>> = match g.p.spec.scheme {
-            Scheme::Q4 | Scheme::Q4Groups(_) => words.flat_map(nibble_bytes).collect(),
-            _ => words.collect(),
+        let b = g.b;
+        let words: Vec<E<'b>> = (0..4).map(|i| w.lane(i)).collect();
+        let dot4 = |acc: E<'b>, (w, x): (E<'b>, &E<'b>)| w.dot4(*x, acc, true);
+        let dot = match g.p.spec.scheme {
+            Scheme::Q4 | Scheme::Q4Groups(_) => {
+                let [low, high] = [0, 1].map(|half| {
+                    let operands = words.iter().map(|w| nibble_bytes(*w)[half]);
+                    let start = if half == 0 { self.offset } else { b.i32(0) };
+                    operands.zip(self.words.iter().skip(half).step_by(2)).fold(start, dot4)
+                });
+                low * 16i32 + high
+            }
+            _ => words.into_iter().zip(&self.words).fold(self.offset, dot4),
         };
-        // weights of 4 bits are 8 too large: the sum starts at -8 times the sum of x
-        let dot =
-            operands.iter().zip(&self.words).fold(self.offset, |acc, (w, x)| w.dot4(*x, acc, true));
         let factor = scale.map_or(self.scale, |s| s * self.scale);
         dot.cast(Scalar::F32).fma(factor, sum)
     }

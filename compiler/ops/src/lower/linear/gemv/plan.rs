@@ -50,6 +50,44 @@ pub const fn unit(scheme: Scheme) -> u32 {
     }
 }
 
+/// Compute units from which on a device is large: one workgroup on each, as many invocations as
+/// keep its memory busy.
+const LARGE: u32 = 64;
+
+/// What is chosen by measurement.
+struct Cut {
+    invocations: u32,
+    rows: u32,
+    /// Loads that an invocation has under way.
+    loads: u32,
+}
+
+impl Cut {
+    fn small(p: &Linear) -> Cut {
+        Cut { invocations: 256, rows: if p.m <= 4 { 4 } else { 2 }, loads: 4 }
+    }
+
+    fn large(p: &Linear) -> Cut {
+        let rows = if p.m == 1 && p.spec.gate.is_none() { 1 } else { 2 };
+        Cut { invocations: 1024, rows, loads: 4 }
+    }
+}
+
+/// Teams of a workgroup that has `blocks` blocks to walk: as many as leave few of them idle in the
+/// last turn.
+fn balanced(blocks: u32, most: u32) -> u32 {
+    // a compute unit has four schedulers
+    let fours = |n: u32| n.next_multiple_of(4).min(most);
+    if blocks <= most {
+        return fours(blocks.max(1));
+    }
+    let candidates = || (most / 2..=most).filter(|t| t.is_multiple_of(4)).rev();
+    let walked = |t: u32| blocks.div_ceil(t) * t;
+    let least = candidates().map(walked).min().unwrap_or(blocks);
+    // many teams are worth 3%
+    candidates().find(|&t| 100 * walked(t) <= 103 * least).unwrap_or(most)
+}
+
 impl Plan {
     /// `None` when there are too many rows for the device's workgroup memory.
     pub fn of(target: &Target, p: &Linear) -> Option<Plan> {
@@ -59,46 +97,68 @@ impl Plan {
         let caps = &target.caps;
         let limits = &caps.limits;
         let fixed = caps.subgroup_size_min == caps.subgroup_size_max;
-        let size = caps.subgroup_size_max as u32;
+        let size = caps.subgroup_size_max;
         let subgroups = fixed
             && (4..=64).contains(&size)
             && caps.features.contains(Features::SUBGROUP_ARITHMETIC)
             && caps.features.contains(Features::SUBGROUP_BASIC);
         let team = if subgroups { size } else { 32 };
-        let large = limits.workgroup_invocations.min(limits.workgroup_size[0]);
-        let units = target.full_invocations / 1024;
+        let most = limits.workgroup_invocations.min(limits.workgroup_size[0]) as u32;
+        let units = (target.full_invocations / 1024) as u32;
+        let large = units >= LARGE && subgroups;
+        let mut cut = if large { Cut::large(p) } else { Cut::small(p) };
+        while cut.rows > 2 && cut.rows * p.m as u32 > MOST_SUMS {
+            cut.rows /= 2;
+        }
         let mut plan = Plan {
-            invocations: if large >= 512 && units >= 64 { 512 } else { 256 },
+            invocations: cut.invocations.min(most).max(team),
             team,
             subgroups,
-            rows: if p.m <= 4 { 4 } else { 2 },
+            rows: cut.rows,
             steps: 0,
             tiles: 0,
             chunks: 1,
             int8: target.int8_activations && !p.spec.scheme.is_float(),
-            shuffles: subgroups && caps.features.contains(Features::SUBGROUP_SHUFFLE),
+            shuffles: subgroups && team >= 8 && caps.features.contains(Features::SUBGROUP_SHUFFLE),
             workgroups: 0,
             turns: 0,
         };
-        let (per_unit, loads) = (2, 4);
-        plan.invocations = plan.invocations.min(large as u32).max(team);
-        while plan.rows > 2 && plan.rows * p.m as u32 > MOST_SUMS {
-            plan.rows /= 2;
+        if large {
+            plan.invocations = team * balanced(plan.blocks(p).div_ceil(units), plan.teams());
         }
-        // weights: the float path has smaller loads
-        let loads = if p.spec.scheme.is_float() { 2 * loads } else { loads };
+        // fewer teams have more loads under way; loads of floats are smaller
+        let few = large && plan.invocations <= 512 && p.m == 1;
+        let float = p.spec.scheme.is_float();
+        let loads = cut.loads << (u32::from(few) + u32::from(float));
         plan.cut_k(p, (loads / plan.rows).max(1), limits.workgroup_memory_bytes)?;
-        plan.deal(p, units, per_unit);
+        // x is prepared once per workgroup: no more workgroups than the device runs at a time,
+        // unless x comes in parts
+        let most = match plan.chunks {
+            1 if large => units,
+            1 => 1024,
+            _ => 65_535,
+        };
+        let blocks = plan.blocks(p);
+        plan.workgroups = blocks.div_ceil(plan.teams()).min(most);
+        plan.turns = blocks.div_ceil(plan.workgroups * plan.teams());
         Some(plan)
+    }
+
+    /// Blocks of weight rows.
+    pub fn blocks(&self, p: &Linear) -> u32 {
+        (p.n as u32).div_ceil(self.rows)
     }
 
     /// Chooses steps, tiles and chunks.
     fn cut_k(&mut self, p: &Linear, most_steps: u32, memory_bytes: u64) -> Option<()> {
         let units = (p.spec.scheme.padded_k(p.k) as u32).div_ceil(unit(p.spec.scheme));
         let total = units.div_ceil(self.team);
-        // the longest tile that wastes little at the end
+        // a long tile that wastes nothing at the end, or little
         let waste = |steps: u32| total.next_multiple_of(steps) - total;
-        self.steps = (1..=most_steps.min(total)).rev().find(|&s| 8 * waste(s) <= total)?;
+        let most_steps = most_steps.min(total);
+        let exact = (most_steps.div_ceil(2)..=most_steps).rev().find(|&s| waste(s) == 0);
+        let close = || (1..=most_steps).rev().find(|&s| 5 * waste(s) <= total);
+        self.steps = exact.or_else(close)?;
         let tiles = total.div_ceil(self.steps);
         // room for sums of teams beside x
         let fixed = u64::from(self.scratch_words(p)) * 4 + 64;
@@ -110,21 +170,6 @@ impl Plan {
         self.chunks = tiles.div_ceil(fits);
         self.tiles = tiles.div_ceil(self.chunks);
         Some(())
-    }
-
-    /// Chooses workgroups and turns. `units`: compute units of the device.
-    fn deal(&mut self, p: &Linear, units: u64, per_unit: u64) {
-        let blocks = (p.n as u32).div_ceil(self.rows);
-        let needed = blocks.div_ceil(self.teams());
-        // x is prepared once per workgroup: no more workgroups than the device runs at a time,
-        // unless x comes in parts
-        let most = match (self.chunks, units) {
-            (1, 64..) => (units * per_unit) as u32,
-            (1, _) => 1024,
-            _ => 65_535,
-        };
-        self.workgroups = needed.min(most);
-        self.turns = blocks.div_ceil(self.workgroups * self.teams());
     }
 
     pub fn teams(&self) -> u32 {

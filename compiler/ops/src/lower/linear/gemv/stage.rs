@@ -12,7 +12,8 @@ use drift_kernel::{E, Scalar};
 pub struct Staged<'b> {
     /// Quads of f32, or of words of four int8.
     data: S<'b>,
-    /// Per unit: the scale of its integers, and -8 times their sum for 4-bit weights.
+    /// Per unit: the scale of its integers; for 4-bit weights a 16th of it, and -8 times the sum of
+    /// the integers in even words.
     scales: Option<S<'b>>,
     planes: u32,
     units: u32,
@@ -48,85 +49,172 @@ impl<'b> Staged<'b> {
         self.data.load(self.at(row, plane, unit))
     }
 
-    /// Scale of a unit, and -8 times the sum of its integers where weights have 4 bits.
+    /// Scale of a unit, and where the sum starts that 4-bit weights give (see `scales`).
     pub fn scale(&self, row: E<'b>, unit: E<'b>) -> Option<(E<'b>, Option<E<'b>>)> {
         let v = self.scales?.load(row * self.units + unit);
         let offset = (v.ty().vector().width == 2).then(|| v.lane(1).bitcast(Scalar::I32));
         Some((v.lane(0).bitcast(Scalar::F32), offset))
     }
 
-    /// Fills workgroup memory with part `chunk` of x; zeros past its end.
-    pub fn fill(&self, g: &Gemv<'b, '_>, chunk: E<'b>) {
-        match self.scales {
-            Some(scales) => self.fill_integers(g, chunk, scales),
-            None => self.fill_floats(g, chunk),
+    /// Fills workgroup memory with part `chunk` of x; zeros past its end. `meanwhile` is written
+    /// where loads of x are under way. Of one row that is there at once, the sum of squares is kept
+    /// on the way.
+    pub fn fill(&self, g: &Gemv<'b, '_>, chunk: E<'b>, meanwhile: impl FnOnce()) {
+        let (b, size) = (g.b, g.plan.invocations);
+        let quads = self.item_quads(g);
+        let count = self.units * self.unit_quads(g) / quads;
+        let total = g.m() * count;
+        let squares = g.squares.is_some() && g.m() == 1 && g.plan.chunks == 1;
+        let load = |i: E<'b>| -> Vec<Loaded<'b>> {
+            let first = (chunk * count + i % count) * (4 * quads);
+            let one = |q: u32| {
+                let k = first + 4 * q;
+                Loaded { x: g.args.plain_x4(b, i / count, k), gamma: g.args.gamma4(b, k) }
+            };
+            (0..quads).map(one).collect()
+        };
+        let sum = b.var("squares", b.f32(0.0));
+        let keep = |i: E<'b>, loaded: &[Loaded<'b>]| {
+            let scaled: Vec<E<'b>> =
+                loaded.iter().map(|l| l.gamma.map_or(l.x, |gamma| l.x * gamma)).collect();
+            let (row, item) = (i / count, i % count);
+            match self.scales {
+                None => self.keep_floats(row, item, scaled[0]),
+                Some(scales) if g.plan.shuffles => {
+                    self.keep_quad(g, row, item, scaled[0], scales);
+                }
+                Some(scales) => self.keep_unit(g, row, item, &scaled, scales),
+            }
+            if squares {
+                let parts = loaded.iter().map(|l| l.x.dot(l.x));
+                sum.set(parts.fold(sum.get(), |s, p| s + p));
+            }
+        };
+        let rounds = total.div_ceil(size);
+        let guarded = |i: E<'b>, round: u32, f: &dyn Fn()| {
+            if (round + 1) * size <= total { f() } else { b.if_(i.lt(total), f) }
+        };
+        if rounds <= UNROLLED {
+            let items: Vec<E<'b>> = (0..rounds).map(|r| g.local() + r * size).collect();
+            let loaded: Vec<_> = items
+                .iter()
+                .zip(1..)
+                .map(|(i, end)| load(if end * size <= total { *i } else { i.min(total - 1) }))
+                .collect();
+            meanwhile();
+            for ((round, i), loaded) in (0..).zip(items).zip(&loaded) {
+                guarded(i, round, &|| keep(i, loaded));
+            }
+        } else {
+            b.for_(0u32, rounds, 1, |round| {
+                let i = round * size + g.local();
+                guarded(i, rounds - 1, &|| keep(i, &load(i)));
+            });
+            meanwhile();
+        }
+        if squares {
+            g.keep_squares(sum.get());
         }
     }
 
-    /// Deals `count` items of each row to the invocations.
-    fn deal(&self, g: &Gemv<'b, '_>, count: u32, f: impl FnOnce(E<'b>, E<'b>)) {
-        let (b, size) = (g.b, g.plan.invocations);
-        let total = g.m() * count;
-        b.for_(0u32, total.div_ceil(size), 1, |turn| {
-            let i = turn * size + b.local_index();
-            let body = || f(i / count, i % count);
-            if total.is_multiple_of(size) { body() } else { b.if_(i.lt(total), body) }
+    /// Quads of elements that an invocation takes at a time.
+    fn item_quads(&self, g: &Gemv<'b, '_>) -> u32 {
+        match self.scales.is_some() && !g.plan.shuffles {
+            true => self.unit_quads(g),
+            false => 1,
+        }
+    }
+
+    /// Quads of elements in a unit.
+    fn unit_quads(&self, g: &Gemv<'b, '_>) -> u32 {
+        unit(g.p.spec.scheme) / 4
+    }
+
+    fn keep_floats(&self, row: E<'b>, quad: E<'b>, v: E<'b>) {
+        self.data.store(self.at(row, quad % self.planes, quad / self.planes), v);
+    }
+
+    /// Rounds quad `quad` of a row to int8, together with its neighbours in other invocations.
+    fn keep_quad(&self, g: &Gemv<'b, '_>, row: E<'b>, quad: E<'b>, v: E<'b>, scales: S<'b>) {
+        let b = g.b;
+        let across = self.unit_quads(g);
+        let masks = || [1u32, 2, 4].into_iter().filter(|m| *m < across);
+        let other = |v: E<'b>, mask: u32| v.subgroup_shuffle_xor(b.u32(mask));
+        let peak = masks().fold(peak_of(v.abs()), |peak, m| peak.max(other(peak, m)));
+        let word = rounded(b, v, b.f32(127.0) / peak.max(LEAST));
+        // the first of four invocations stores the words of all
+        let words = [word, other(word, 1), other(word, 2), other(word, 3)];
+        let plane = quad / 4u32;
+        b.if_((quad % 4u32).eq(0u32), || {
+            let at = self.at(row, plane % self.planes, plane / self.planes);
+            self.data.store(at, b.compose(&words));
+        });
+        // sums of words with the parity of this invocation's
+        let sum = (self.planes == 2).then(|| {
+            let own = word.dot4(b.u32(ONES), b.i32(0), true);
+            masks().skip(1).fold(own, |sum, m| sum + other(sum, m))
+        });
+        b.if_((quad % across).eq(0u32), || {
+            self.keep_scale(g, row * self.units + quad / across, peak, sum, scales);
         });
     }
 
-    fn fill_floats(&self, g: &Gemv<'b, '_>, chunk: E<'b>) {
+    /// Rounds a unit of a row to int8.
+    fn keep_unit(&self, g: &Gemv<'b, '_>, row: E<'b>, unit: E<'b>, quads: &[E<'b>], scales: S<'b>) {
         let b = g.b;
-        let first = chunk * (self.units * self.planes);
-        self.deal(g, self.units * self.planes, |row, quad| {
-            let v = g.args.x4(b, row, (first + quad) * 4u32);
-            self.data.store(self.at(row, quad % self.planes, quad / self.planes), v);
+        let peaks = quads.iter().map(|q| q.abs()).reduce(|a, c| a.max(c));
+        let peak = peak_of(peaks.unwrap_or_else(|| b.zero4()));
+        let inverse = b.f32(127.0) / peak.max(LEAST);
+        let words: Vec<E<'b>> = quads.iter().map(|q| rounded(b, *q, inverse)).collect();
+        for (plane, words) in (0u32..).zip(words.chunks(4)) {
+            self.data.store(self.at(row, plane, unit), b.compose(words));
+        }
+        let sum = (self.planes == 2).then(|| {
+            let even = words.iter().step_by(2);
+            even.fold(b.i32(0), |sum, w| w.dot4(b.u32(ONES), sum, true))
         });
+        self.keep_scale(g, row * self.units + unit, peak, sum, scales);
     }
 
-    /// Rounds units to int8: 16 elements per invocation, two of which share a unit of 32.
-    fn fill_integers(&self, g: &Gemv<'b, '_>, chunk: E<'b>, scales: S<'b>) {
-        let b = g.b;
-        // without shuffles, an invocation takes a whole unit
-        let share = if g.plan.shuffles { 1 } else { self.planes };
-        let pieces = self.planes / share;
-        let first = chunk * (self.units * self.planes);
-        self.deal(g, self.units * pieces, |row, piece| {
-            let from = (first + piece * share) * 16u32;
-            let quads: Vec<E<'b>> =
-                (0..4 * share).map(|i| g.args.x4(b, row, from + 4 * i)).collect();
-            let peaks = quads.iter().map(|q| q.abs()).reduce(|a, c| a.max(c));
-            let peaks = peaks.unwrap_or_else(|| b.zero4());
-            let peak = peaks.lane(0).max(peaks.lane(1)).max(peaks.lane(2).max(peaks.lane(3)));
-            let peak = match pieces {
-                1 => peak,
-                _ => peak.max(peak.subgroup_shuffle_xor(b.u32(1))),
-            };
-            let inverse = b.f32(127.0) / peak.max(1e-30f32);
-            let words: Vec<E<'b>> = quads.iter().map(|q| rounded(b, *q, inverse)).collect();
-            for (i, words) in (0u32..).zip(words.chunks(4)) {
-                let plane = piece * share + i;
-                let at = self.at(row, plane % self.planes, plane / self.planes);
-                self.data.store(at, b.compose(words));
+    /// Keeps the scale of a unit, and the sum of its even words for weights of 4 bits: there even
+    /// words meet integers that are 8 too large, odd words integers times 16, and the sum of even
+    /// words is multiplied by 16.
+    fn keep_scale(
+        &self,
+        g: &Gemv<'b, '_>,
+        to: E<'b>,
+        peak: E<'b>,
+        even: Option<E<'b>>,
+        scales: S<'b>,
+    ) {
+        match even {
+            None => scales.store(to, (peak * (1.0 / 127.0f32)).bitcast(Scalar::U32)),
+            Some(sum) => {
+                let scale = (peak * (1.0 / (16.0 * 127.0f32))).bitcast(Scalar::U32);
+                let start = (sum * -8i32).bitcast(Scalar::U32);
+                scales.store(to, g.b.compose(&[scale, start]));
             }
-            let scale = (peak * (1.0 / 127.0f32)).bitcast(Scalar::U32);
-            let to = row * self.units + piece / pieces;
-            if self.planes == 1 {
-                scales.store(to, scale);
-                return;
-            }
-            let ones = b.u32(0x0101_0101);
-            let sum = words.iter().fold(b.i32(0), |sum, w| w.dot4(ones, sum, true));
-            let sum = match pieces {
-                1 => sum,
-                _ => sum + sum.subgroup_shuffle_xor(b.u32(1)),
-            };
-            let pair = b.compose(&[scale, (sum * -8i32).bitcast(Scalar::U32)]);
-            match pieces {
-                1 => scales.store(to, pair),
-                n => b.if_((piece % n).eq(0u32), || scales.store(to, pair)),
-            }
-        });
+        }
     }
+}
+
+/// A quad of x, and of gamma.
+struct Loaded<'b> {
+    x: E<'b>,
+    gamma: Option<E<'b>>,
+}
+
+/// Rounds of loads of x that are all under way together.
+const UNROLLED: u32 = 4;
+
+/// A dot product with it is the sum of four bytes.
+const ONES: u32 = 0x0101_0101;
+
+/// Below it, x counts as 0.
+const LEAST: f32 = 1e-30;
+
+fn peak_of(v: E<'_>) -> E<'_> {
+    v.lane(0).max(v.lane(1)).max(v.lane(2).max(v.lane(3)))
 }
 
 /// Four floats as int8 in a word, the first in its low byte.
