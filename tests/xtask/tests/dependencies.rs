@@ -66,6 +66,13 @@ const RULES: &[Rule] = &[
         without: &[],
         why: "a reader of files, of use without the compiler",
     },
+    Rule {
+        package: "drift-tokenizer",
+        ours: Some(&[]),
+        never: &["tokenizers", "onig", "petgraph"],
+        without: &[],
+        why: "a reader of files, of use without the compiler",
+    },
 ];
 
 /// A package of the workspace as `cargo metadata` shows it.
