@@ -1,12 +1,27 @@
 //! The device that tests run on.
 
+use drift_bundle::caps::Api;
 use drift_runtime::{Device, RuntimeErrorKind};
 use std::sync::Once;
 
-/// The device to test on: the first one, or `DRIFT_DEVICE`; with the validation layer where it is
-/// installed, and with memory that does not start as zeros. `None`, and a visible line, without a
-/// device, unless `DRIFT_REQUIRE_GPU=1`.
+/// The API under test: what `DRIFT_BACKEND` names (`vulkan`, `opencl`), or Vulkan.
+pub fn api() -> Api {
+    match std::env::var("DRIFT_BACKEND").unwrap_or_default().as_str() {
+        "" | "vulkan" => Api::Vulkan,
+        "opencl" => Api::OpenCl,
+        other => panic!("DRIFT_BACKEND={other}: there are vulkan and opencl"),
+    }
+}
+
+/// The device to test on: the first one of the API, or `DRIFT_DEVICE`; with the validation layer
+/// where it is installed, and with memory that does not start as zeros. `None`, and a visible line,
+/// without a device, unless `DRIFT_REQUIRE_GPU=1`.
 pub fn device() -> Option<Device> {
+    device_of(api())
+}
+
+/// The device of an API; `DRIFT_DEVICE` counts if it means one of that API.
+pub fn device_of(api: Api) -> Option<Device> {
     static ENVIRONMENT: Once = Once::new();
     ENVIRONMENT.call_once(|| {
         for (name, value) in [("DRIFT_VALIDATION", "1"), ("DRIFT_POISON", "1")] {
@@ -18,12 +33,12 @@ pub fn device() -> Option<Device> {
         }
     });
     let opened = match std::env::var("DRIFT_DEVICE") {
-        Ok(filter) if !filter.is_empty() => Device::find(&filter),
-        _ => Device::open(0),
+        Ok(filter) if !filter.is_empty() && api == self::api() => Device::find(&filter),
+        _ => Device::find(&api.to_string()),
     };
     match opened {
         Ok(device) => {
-            if !device.validation_enabled() {
+            if api == Api::Vulkan && !device.validation_enabled() {
                 println!("skipped: validation (VK_LAYER_KHRONOS_validation is not installed)");
             }
             Some(device)

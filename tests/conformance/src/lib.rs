@@ -13,6 +13,7 @@ pub mod meaning;
 pub mod network;
 pub mod op_case;
 pub mod shared;
+pub mod suite;
 
 pub use array::Array;
 pub use compare::{Tolerance, worst};

@@ -3,6 +3,7 @@
 use crate::shared::{Case, Network};
 use crate::{meaning, worst};
 use drift_bundle::Meta;
+use drift_bundle::caps::Api;
 use drift_driver::dims::DimBindings;
 use drift_driver::memory::Strategy;
 pub use drift_driver::target::Precision;
@@ -19,9 +20,19 @@ pub struct Loaded {
 
 /// The target that suits a device of the tests.
 pub fn target_for(device: &Device) -> &'static str {
-    match device.info().kind {
-        DeviceKind::Cpu => "lavapipe",
+    match (device.capabilities().api, device.info().kind) {
+        (Api::OpenCl, DeviceKind::Cpu) => "pocl",
+        (Api::OpenCl, _) => "opencl-generic",
+        (_, DeviceKind::Cpu) => "lavapipe",
         _ => "vulkan-modern",
+    }
+}
+
+/// A target of the same API with fewer features.
+pub fn baseline_for(device: &Device) -> &'static str {
+    match device.capabilities().api {
+        Api::OpenCl => "opencl-generic",
+        _ => "vulkan-baseline",
     }
 }
 

@@ -14,7 +14,7 @@ enum Way {
     F32,
     /// f16 storage, for the device of the tests.
     Mixed,
-    /// f16 storage in 32-bit words, for a Vulkan device without 16-bit storage.
+    /// f16 storage for a device with few features: on Vulkan, in 32-bit words.
     Packed,
 }
 
@@ -44,7 +44,7 @@ fn run(network: &shared::Network, device: &drift_runtime::Device, way: Way) -> R
     let (precision, target) = match way {
         Way::F32 => (Precision::F32, own),
         Way::Mixed => (Precision::Mixed, own),
-        Way::Packed => (Precision::Mixed, "vulkan-baseline"),
+        Way::Packed => (Precision::Mixed, network::baseline_for(device)),
     };
     // half precision changes kernels, not shapes: one case is enough unless all are asked for
     let cases = match way {
@@ -96,7 +96,9 @@ const TARGETS: &[&str] = &[
     "vulkan-baseline",
     "webgpu-generic",
     "metal-generic",
+    "opencl-generic",
     "adreno-740:vulkan",
+    "adreno-740:opencl",
     "mali-g715:vulkan",
     "apple-m1:metal",
     "nvidia-h200:vulkan",
