@@ -79,9 +79,9 @@ pub fn generator(device: &Device, compiled: &Compiled) -> Generator {
 
 /// Empties the cache and tells how long the next text will be, on which rotations may depend.
 pub fn begin(g: &mut Generator, length: usize) -> drift_runtime::Result<()> {
-    const LENGTH: u64 = 4 * 4;
     g.truncate(0)?;
-    g.session_mut().write_state("params", LENGTH, &(length as u32).to_le_bytes())
+    g.announce(length);
+    Ok(())
 }
 
 /// Logits at every position of `ids`: the first `prefilled` by prefill, the rest by decode steps.
