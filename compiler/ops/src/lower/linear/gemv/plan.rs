@@ -69,7 +69,8 @@ impl Cut {
 
     fn large(p: &Linear) -> Cut {
         let rows = if p.m == 1 && p.spec.gate.is_none() { 1 } else { 2 };
-        Cut { invocations: 1024, rows, loads: 4 }
+        // sums of several rows of x need the registers of fewer invocations
+        Cut { invocations: if p.m <= 2 { 1024 } else { 512 }, rows, loads: 4 }
     }
 }
 
