@@ -426,10 +426,7 @@ impl Writer<'_> {
             return product(a, sign, b);
         }
         match v.scalar {
-            Scalar::I32 => {
-                let guarded = call(&self.functions.divisor(v.width), &[a, b]);
-                product(a, sign, &guarded)
-            }
+            Scalar::I32 => call(&self.functions.division(sign, v.width), &[a, b]),
             _ => product(a, sign, &call("max", &[b, &Text::primary("1u")])),
         }
     }

@@ -51,16 +51,20 @@ impl Functions {
         })
     }
 
-    /// A divisor that no processor traps on: lanes and branches whose result is not used may divide
-    /// by zero, or the least int by -1.
-    pub fn divisor(&mut self, width: u8) -> String {
+    /// Quotient (`/`) or remainder (`%`) of ints, on which no processor traps: lanes and branches
+    /// whose result is not used may divide by zero, or the least int by -1.
+    pub fn division(&mut self, sign: char, width: u8) -> String {
         let ty = type_name(Vector { scalar: Scalar::I32, width }, "half");
-        self.add(format!("divisor_{ty}"), |name| {
-            let body = match width {
+        let name = if sign == '/' { "quotient" } else { "remainder" };
+        self.add(format!("{name}_{ty}"), |name| {
+            let divisor = match width {
                 1 => "b == 0 || (a == INT_MIN && b == -1) ? 1 : b".to_owned(),
                 _ => format!("select(b, ({ty})(1), (b == 0) | ((a == INT_MIN) & (b == -1)))"),
             };
-            format!("static inline {ty} {name}({ty} a, {ty} b)\n{{\n    return {body};\n}}\n")
+            format!(
+                "static inline {ty} {name}({ty} a, {ty} b)\n{{\n    \
+                 return a {sign} ({divisor});\n}}\n"
+            )
         })
     }
 
