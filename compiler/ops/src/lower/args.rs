@@ -311,6 +311,36 @@ impl<'a> Lowering<'a> {
         Placement { elem, layout: Layout::RowMajor, storage: Storage::Buffer, base_elems: 0 }
     }
 
+    /// Operand `i` of f16 as rows of u32 words, two elements each, for 16-byte loads of eight: only
+    /// where it lies in memory as the node sees it, in rows of whole quads of words.
+    pub fn operand_words(&self, k: &KernelArgs, i: usize) -> Option<TensorId> {
+        let operand = self.node.operands.get(i)?.as_ref()?;
+        let stored = &self.graph.value(operand.value).shape;
+        let placement = self.placement(operand.value)?;
+        let last = *stored.last()?;
+        let fits = placement.elem == Elem::F16
+            && placement.layout == Layout::RowMajor
+            && placement.storage == Storage::Buffer
+            && placement.base_elems.is_multiple_of(8)
+            && operand.view.is_identity()
+            && last.is_multiple_of(8);
+        let rows: usize = stored[..stored.rank() - 1].iter().product();
+        fits.then(|| {
+            let arg = TensorArg {
+                name: format!("x{i}"),
+                elem: Elem::U32,
+                stored: [rows, last / 2].into(),
+                view: View::identity(),
+                layout: Layout::RowMajor,
+                storage: Storage::Buffer,
+                access: Access::Read,
+                base_elems: placement.base_elems / 2,
+                max_object_bytes: self.target.max_object_bytes,
+            };
+            k.push(arg, ArgRef::Value(operand.value))
+        })
+    }
+
     /// Element type of a float constant. Biases, scales and small tables stay in f32, since they
     /// cost no bandwidth and their rounding would reach every element they touch; so do constants
     /// that f16 cannot hold (masks of -3.4e38).

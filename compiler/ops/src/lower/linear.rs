@@ -3,8 +3,13 @@
 //! All kernels see x as `[m, k]`, the weights as rows of packed words ([`weights::Weights`]) and
 //! the result as `[m, outputs]`; the same packed weights serve one row and many.
 
+mod cooperative;
+mod cooperative_i8;
+mod cooperative_tile;
 mod gemv;
 mod plain;
+mod quantize_rows;
+mod tiled;
 pub mod weights;
 
 use super::map::Input;
@@ -56,17 +61,19 @@ impl Linear {
         2 * (self.m * self.n * self.k) as u64
     }
 
+    /// x or the result as `[m, columns]`.
+    pub fn matrix(&self, columns: usize) -> View {
+        View::identity().then(ViewStep::Reshape { shape: [self.m, columns].into() })
+    }
+
     pub fn args<'a>(&self, l: &Lowering<'a>, k: &KernelArgs) -> Result<Args<'a>> {
-        let matrix = |columns: usize| {
-            View::identity().then(ViewStep::Reshape { shape: [self.m, columns].into() })
-        };
-        let x = Input::viewed(l, k, X, matrix(self.k), None)?;
+        let x = Input::viewed(l, k, X, self.matrix(self.k), None)?;
         let w = Weights::of(l, k, DATA, (self.spec.scheme, self.n, self.k))?;
         let gamma = match self.spec.norm {
             Some(_) => Some(Input::of(l, k, GAMMA)?),
             None => None,
         };
-        Ok(Args { x, w, gamma, out: l.out(k, &matrix(self.outputs()))? })
+        Ok(Args { x, w, gamma, out: l.out(k, &self.matrix(self.outputs()))? })
     }
 
     /// The result of a gated pair of sums.
@@ -115,8 +122,17 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if product.m == 0 {
         return Ok(());
     }
-    match gemv::Plan::of(l.target, &product) {
-        Some(plan) => gemv::lower(l, &product, &plan),
+    if let Some(plan) = gemv::Plan::of(l.target, &product) {
+        return gemv::lower(l, &product, &plan);
+    }
+    if let Some(plan) = cooperative_i8::plan(l.target, &product) {
+        return cooperative_i8::lower(l, &product, &plan);
+    }
+    if let Some(plan) = cooperative::plan(l.target, &product) {
+        return cooperative::lower(l, &product, &plan);
+    }
+    match tiled::Plan::of(l, &product) {
+        Some(plan) => tiled::lower(l, &product, &plan),
         None => plain::lower(l, &product),
     }
 }
