@@ -115,6 +115,13 @@ fn inputs_that_do_not_fit() {
     run(&[format!("x={pb}")]).fails(2, &["bad.pb"]);
 }
 
+/// Loaders without drivers, where there are loaders at all.
+const NO_DRIVER: [(&str, &str); 3] = [
+    ("VK_ICD_FILENAMES", "/nonexistent.json"),
+    ("VK_DRIVER_FILES", "/nonexistent.json"),
+    ("OCL_ICD_VENDORS", "/nonexistent"),
+];
+
 #[test]
 fn no_device_is_status_4() {
     let folder = Folder::new();
@@ -123,10 +130,7 @@ fn no_device_is_status_4() {
     driftc(&["compile", &model, "--target", "vulkan-modern", "-o", &bundle]).ok();
     let x = format!("x={}", folder.npy_f32("x.npy", &[1, 3, 4, 4], &[0.5; 48]));
     let args = ["run", &bundle, "--input", &x, "--output-dir", &folder.arg("out")];
-    // a loader without drivers, where there is a loader at all
-    let nowhere =
-        [("VK_ICD_FILENAMES", "/nonexistent.json"), ("VK_DRIVER_FILES", "/nonexistent.json")];
-    driftc_with(&args, &nowhere).fails(4, &["--backend reference"]);
+    driftc_with(&args, &NO_DRIVER).fails(4, &["--backend reference"]);
     driftc_with(&args, &[("DRIFT_DEVICE", "abacus")]).fails(4, &[]);
     let other =
         ["run", &bundle, "--backend", "metal", "--input", &x, "--output-dir", &folder.arg("out")];
@@ -137,9 +141,7 @@ fn no_device_is_status_4() {
 
 #[test]
 fn the_demo_needs_no_driver() {
-    let nowhere =
-        [("VK_ICD_FILENAMES", "/nonexistent.json"), ("VK_DRIVER_FILES", "/nonexistent.json")];
-    let out = driftc_with(&["demo"], &nowhere).ok().stdout;
+    let out = driftc_with(&["demo"], &NO_DRIVER).ok().stdout;
     assert!(out.contains("reference interpreter"), "{out}");
     assert!(out.contains("16 of 16 right"), "{out}");
 }
