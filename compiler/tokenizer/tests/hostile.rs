@@ -55,7 +55,11 @@ fn errors_say_where() {
         ("/added_tokens/0/id", json!("x"), ["added_tokens[0].id", "number"]),
         ("/normalizer/normalizers/0/type", json!("NFX"), ["normalizer.normalizers[0]", "NFX"]),
         ("/normalizer/normalizers/1/pattern", json!({}), ["normalizers[1].pattern", "Regex"]),
-        ("/pre_tokenizer/pretokenizers/0/pattern/Regex", json!("("), ["pattern.Regex", "parenthesis"]),
+        (
+            "/pre_tokenizer/pretokenizers/0/pattern/Regex",
+            json!("("),
+            ["pattern.Regex", "parenthesis"],
+        ),
         ("/pre_tokenizer/pretokenizers/0/behavior", json!("Lost"), ["behavior", "Lost"]),
         ("/post_processor/single/0", json!(3), ["post_processor.single[0]", "SpecialToken"]),
         ("/post_processor/single/1", json!({ "x": 1 }), ["single[1]", "Sequence"]),
