@@ -1,10 +1,13 @@
 //! `cached_attention`: the choice of kernels, and where they find queries, keys and values.
 
-use super::attend::{Io, Keys, Partials, Plan, Problem, Row, Work, attend, partials};
+use super::attend::attend;
 use super::cache::Cache;
 use super::fused::Fused;
 use super::heads::{Params, Parts, relayout};
+use super::io::{Io, Keys, Row, Work};
 use super::matrix::{self, Tile};
+use super::partials::{self, Partials, Reduce};
+use super::plan::{Plan, Problem};
 use crate::Result;
 use crate::def::InferCtx;
 use crate::lower::{KernelArgs, Lowering};
@@ -24,7 +27,7 @@ fn node(l: &Lowering<'_>) -> Result<CachedAttention> {
     })
 }
 
-/// Rows up to which one kernel does everything.
+/// Rows up to which one kernel does everything, where products of matrices are no better.
 const FEW_ROWS: usize = 16;
 
 /// Lowers a `cached_attention` node.
@@ -45,13 +48,14 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
         softcap: a.softcap,
         keys_whole: row_major(1),
     };
+    let tile = if a.rows > 1 { Tile::of(l.target, &p, true) } else { None };
+    if let Some(tile) = tile {
+        return flash(l, &a, &p, tile);
+    }
     if a.rows <= FEW_ROWS
         && let Some(plan) = Fused::plan(l, &a, &p)
     {
         return fused(l, &a, &p, plan);
-    }
-    if let Some(tile) = Tile::of(l.target, &p).filter(|_| a.rows > FEW_ROWS) {
-        return flash(l, &a, &p, tile);
     }
     let plan = Plan::of(l.target, &p, 0, a.rows <= FEW_ROWS).ok_or_else(|| {
         l.unsupported(format!(
@@ -61,7 +65,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     })?;
     let queries = l.temp([a.kv_heads, p.rows(), a.head_dim], Elem::F32);
     prepare(l, &a, &p, queries)?;
-    let temps = (plan.splits > 1).then(|| partials(l, &p, &plan));
+    let temps = (plan.splits > 1).then(|| partials::temps(l, &p, plan.splits));
     let k = l.kernel("attention", [plan.size, 1, 1], plan.workgroups(&p));
     let params = l.operand(&k, op::PARAMS)?;
     let io = Stored {
@@ -75,7 +79,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     attend(&k.b, &p, plan, &io, to);
     l.kernels.push(k.finish(p.flops()));
     if let Some(temps) = temps {
-        reduce(l, &a, &p, &plan, temps)?;
+        reduce(l, &a, &p, plan.splits, temps)?;
     }
     Ok(())
 }
@@ -84,6 +88,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
 fn flash(l: &mut Lowering<'_>, a: &CachedAttention, p: &Problem, tile: Tile) -> Result<()> {
     let queries = l.temp([a.kv_heads, p.rows(), a.head_dim], Elem::F16);
     prepare(l, a, p, queries)?;
+    let temps = (tile.splits > 1).then(|| partials::temps(l, p, tile.splits));
     let k = l.kernel("attention_matrix", [tile.size(), 1, 1], tile.workgroups(p));
     let params = l.operand(&k, op::PARAMS)?;
     let io = Stored {
@@ -91,10 +96,14 @@ fn flash(l: &mut Lowering<'_>, a: &CachedAttention, p: &Problem, tile: Tile) -> 
         queries: l.temp_arg(&k, queries, Access::Read),
         cache: Cache::bind(l, &k, a, true, true, Access::Read),
         params: Params::load(&k.b, params, a),
-        out: Some(result(l, &k, a, Access::Write)),
+        out: temps.is_none().then(|| result(l, &k, a, Access::Write)),
     };
-    matrix::attend(&k.b, p, tile, &io);
+    let to = temps.map(|t| Partials::bind(l, &k, t, Access::Write));
+    matrix::attend(&k.b, p, tile, &io, to);
     l.kernels.push(k.finish(p.flops()));
+    if let Some(temps) = temps {
+        reduce(l, a, p, tile.splits, temps)?;
+    }
     Ok(())
 }
 
@@ -123,8 +132,12 @@ fn prepare(l: &mut Lowering<'_>, a: &CachedAttention, p: &Problem, queries: usiz
 }
 
 /// One kernel from qkv to the result, and the reduction of its splits.
-fn fused(l: &mut Lowering<'_>, a: &CachedAttention, p: &Problem, plan: Plan) -> Result<()> {
-    let temps = (plan.splits > 1).then(|| partials(l, p, &plan));
+fn fused(l: &mut Lowering<'_>, a: &CachedAttention, p: &Problem, mut plan: Plan) -> Result<()> {
+    if plan.splits > 1 {
+        // the new tokens get a split of their own: the others need not wait for them
+        (plan.splits, plan.fresh) = (plan.splits + 1, true);
+    }
+    let temps = (plan.splits > 1).then(|| partials::temps(l, p, plan.splits));
     let k = l.kernel("attention_step", [plan.size, 1, 1], plan.workgroups(p));
     let to = temps.map(|t| Partials::bind(l, &k, t, Access::Write));
     let out = temps.is_none().then(|| result(l, &k, a, Access::Write));
@@ -132,40 +145,33 @@ fn fused(l: &mut Lowering<'_>, a: &CachedAttention, p: &Problem, plan: Plan) -> 
     attend(&k.b, p, plan, &io, to);
     l.kernels.push(k.finish(p.flops()));
     if let Some(temps) = temps {
-        reduce(l, a, p, &plan, temps)?;
+        reduce(l, a, p, plan.splits, temps)?;
     }
     Ok(())
 }
 
-/// Joins the splits: an invocation per four elements of the result.
+/// Joins the splits.
 fn reduce(
     l: &mut Lowering<'_>,
     a: &CachedAttention,
     p: &Problem,
-    plan: &Plan,
+    splits: u32,
     temps: [usize; 2],
 ) -> Result<()> {
-    let quads = a.head_dim.div_ceil(4) as u32;
-    let count = (p.heads * p.rows()) as u64 * u64::from(quads);
-    let size = 64;
-    let groups = crate::lower::dispatch_1d(count, size);
-    let k = l.kernel("attention_reduce", [size, 1, 1], groups);
+    let reduce = Reduce::new(l, p, splits);
+    let k = l.kernel("attention_reduce", [reduce.size(), 1, 1], reduce.workgroups(p));
     let from = Partials::bind(l, &k, temps, Access::Read);
     let params = l.operand(&k, op::PARAMS)?;
     let out = result(l, &k, a, Access::Write);
     let b = &k.b;
-    let params = Params::load(b, params, a);
-    let id = crate::lower::grid::linear_id(b, size, groups);
-    b.if_(id.lt(count as u32), || {
-        let (quad, row) = (id % quads, id / quads);
-        let (row, head) = (row % p.rows() as u32, row / p.rows() as u32);
-        let value = from.reduced(b, plan.splits, [head, row, quad * 4u32]);
+    let active = Params::load(b, params, a).active;
+    reduce.body(b, from, |head, row, d, value| {
         let group = p.group as u32;
         let (token, member) = (row / group, row % group);
-        let value = b.select(token.lt(params.active).splat(4), value, b.zero4());
-        b.store4(out, &[token, head * group + member, quad * 4u32], 2, value);
+        let value = b.select(token.lt(active).splat(4), value, b.zero4());
+        b.store4(out, &[token, head * group + member, d], 2, value);
     });
-    l.kernels.push(k.finish(2 * count * 4 * u64::from(plan.splits)));
+    l.kernels.push(k.finish(reduce.flops(p)));
     Ok(())
 }
 
@@ -217,6 +223,10 @@ impl<'b> Keys<'b> for Stored<'b> {
 
     fn scales(&self, w: &Work<'b>, t: E<'b>) -> Option<[E<'b>; 2]> {
         self.cache.scales(w.b, w.head, self.cache.slot(t))
+    }
+
+    fn scaled(&self) -> bool {
+        self.a.int8
     }
 
     fn visible(&self, _: &Work<'b>, row: &Row<'b>, t: E<'b>) -> Option<E<'b>> {

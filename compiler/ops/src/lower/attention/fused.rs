@@ -4,10 +4,11 @@
 //! Nobody waits for another workgroup: old keys come from the cache, whose slots for the new
 //! tokens nobody reads, and new ones from qkv.
 
-use super::attend::{Io, Keys, Plan, Problem, Queries, Row, Work};
 use super::cache::{Cache, quantized};
 use super::cached::{in_window, store_result, window_start};
 use super::heads::{Heads, Params, Parts};
+use super::io::{Io, Keys, Queries, Row, Work};
+use super::plan::{Plan, Problem};
 use crate::Result;
 use crate::lower::{KernelArgs, Lowering};
 use crate::ops::cached_attention::{self as op, CachedAttention};
@@ -39,6 +40,12 @@ struct Fresh<'b> {
     /// Sums of squares, or maxima: [`SHARES`] per head.
     shares: Option<S<'b>>,
     quads: u32,
+    rows: u32,
+    /// Position of the first.
+    first: E<'b>,
+    /// For values in floats: where they are, and the head of the first.
+    heads: Heads,
+    first_value: u32,
 }
 
 impl<'b> Fused<'b> {
@@ -66,6 +73,7 @@ impl<'b> Fused<'b> {
     ) -> Result<Fused<'b>> {
         let b = &k.b;
         let params = l.operand(k, op::PARAMS)?;
+        let params = Params::load(b, params, a);
         let heads = Heads::bind(l, k, a, Parts::ALL)?;
         let cache = Cache::bind(l, k, a, true, true, Access::ReadWrite);
         let quads = plan.quads(p);
@@ -81,8 +89,11 @@ impl<'b> Fused<'b> {
             scales: a.int8.then(|| b.shared("new_scales", Scalar::F32, 1, 2 * rows)),
             shares: (vectors > 0).then(|| b.shared("shares", Scalar::F32, 1, vectors * SHARES)),
             quads,
+            rows,
+            first: params.position,
+            heads: heads.clone(),
+            first_value: (a.heads + a.kv_heads) as u32,
         };
-        let params = Params::load(b, params, a);
         let factor = p.factor() as f32;
         Ok(Fused { a: a.clone(), factor, heads, cache, params, out, fresh })
     }
@@ -222,7 +233,7 @@ impl<'b> Fused<'b> {
                     let scale = |first: u32| self.fresh.scales.map(|s| s.load(token + first));
                     let key = self.fresh.keys.load(token * self.fresh.quads + quad);
                     self.cache.store_key(b, at, key, scale(0));
-                    let value = self.fresh.value(self, w, token, quad * 4u32);
+                    let value = self.fresh.value_of(w, token, quad * 4u32);
                     self.cache.store_value(b, at, value, scale(rows));
                 });
             });
@@ -231,13 +242,10 @@ impl<'b> Fused<'b> {
 }
 
 impl<'b> Fresh<'b> {
-    fn value(&self, fused: &Fused<'b>, w: &Work<'b>, token: E<'b>, d: E<'b>) -> E<'b> {
+    fn value_of(&self, w: &Work<'b>, token: E<'b>, d: E<'b>) -> E<'b> {
         match self.values {
             Some(values) => values.load(token * self.quads + d / 4u32),
-            None => {
-                let head = w.head + (fused.a.heads + fused.a.kv_heads) as u32;
-                fused.heads.raw(w.b, token, head, d)
-            }
+            None => self.heads.raw(w.b, token, w.head + self.first_value, d),
         }
     }
 }
@@ -255,37 +263,33 @@ impl<'b> Keys<'b> for Fused<'b> {
         self.cache.scales(w.b, w.head, self.cache.slot(t))
     }
 
+    fn scaled(&self) -> bool {
+        self.a.int8
+    }
+
     fn visible(&self, _: &Work<'b>, row: &Row<'b>, t: E<'b>) -> Option<E<'b>> {
-        // the range of one row is exact
-        let several = self.a.rows > 1;
-        in_window(&self.a, self.params.position + row.token, t).filter(|_| several)
+        if self.a.rows == 1 {
+            // its range is exact
+            return None;
+        }
+        let at = self.params.position + row.token;
+        let seen = t.le(at);
+        Some(in_window(&self.a, at, t).map_or(seen, |w| seen.and(w)))
     }
 }
 
-/// The new tokens as keys.
-struct New<'a, 'b>(&'a Fused<'b>);
-
-impl<'b> Keys<'b> for New<'_, 'b> {
+impl<'b> Keys<'b> for Fresh<'b> {
     fn key(&self, _: &Work<'b>, t: E<'b>, d: E<'b>) -> E<'b> {
-        let fresh = &self.0.fresh;
-        fresh.keys.load(t * fresh.quads + d / 4u32)
+        self.keys.load((t - self.first) * self.quads + d / 4u32)
     }
 
     fn value(&self, w: &Work<'b>, t: E<'b>, d: E<'b>) -> E<'b> {
-        self.0.fresh.value(self.0, w, t, d)
+        self.value_of(w, t - self.first, d)
     }
 
     fn scales(&self, _: &Work<'b>, t: E<'b>) -> Option<[E<'b>; 2]> {
-        let scales = self.0.fresh.scales?;
-        Some([scales.load(t), scales.load(t + self.0.a.rows as u32)])
-    }
-
-    fn visible(&self, _: &Work<'b>, row: &Row<'b>, t: E<'b>) -> Option<E<'b>> {
-        if self.0.a.rows == 1 {
-            return None;
-        }
-        let seen = t.le(row.token);
-        Some(in_window(&self.0.a, row.token, t).map_or(seen, |w| seen.and(w)))
+        let (scales, token) = (self.scales?, t - self.first);
+        Some([scales.load(token), scales.load(token + self.rows)])
     }
 }
 
@@ -321,10 +325,14 @@ impl<'b> Io<'b> for Fused<'b> {
         (window_start(&self.a, self.params.position + first), hi)
     }
 
-    fn more(&self, w: &Work<'b>, f: &mut dyn FnMut(E<'b>, &dyn Keys<'b>)) {
-        let first = w.row(0u32).token;
-        let count = w.b.select(first.lt(self.params.active), self.params.active, w.b.u32(0));
-        f(count, &New(self));
+    fn fresh(&self, w: &Work<'b>) -> Option<(E<'b>, E<'b>)> {
+        let Params { position, active, .. } = self.params;
+        let some = w.row(0u32).token.lt(active);
+        Some((position, w.b.select(some, active, w.b.u32(0))))
+    }
+
+    fn fresh_keys(&self) -> Option<&dyn Keys<'b>> {
+        Some(&self.fresh)
     }
 
     fn store(&self, w: &Work<'b>, row: &Row<'b>, d: E<'b>, value: E<'b>) {

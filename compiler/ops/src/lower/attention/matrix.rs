@@ -7,7 +7,9 @@
 //! by, and only when a later score exceeds it by [`SLACK`] do the sums pass through workgroup
 //! memory to be scaled. After a row's first block that is rare.
 
-use super::attend::{HIDDEN, Io, LOG2_E, LOWEST, Plan, Problem, Row, Work};
+use super::io::{HIDDEN, Io, LOWEST, Row, Work};
+use super::partials::Partials;
+use super::plan::{LOG2_E, Plan, Problem};
 use crate::lower::Target;
 use drift_bundle::caps::Features;
 use drift_kernel::builder::{S, V};
@@ -35,18 +37,19 @@ const SUBGROUP: u32 = 32;
 /// Tile of a workgroup of four subgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// Rows; no more than keys.
     rows: u32,
     /// Keys of a block.
     keys: u32,
     /// Subgroups along keys (and elements of the result).
     columns: u32,
+    /// Workgroups that share the keys of a tile.
+    pub splits: u32,
 }
 
 impl Tile {
     /// The tile for a problem; `None` when the device has no f16 matrices, or the problem does not
-    /// fill them.
-    pub fn of(target: &Target, p: &Problem) -> Option<Tile> {
+    /// fill them. `splits`: whether few rows may be split along keys.
+    pub fn of(target: &Target, p: &Problem, splits: bool) -> Option<Tile> {
         let caps = &target.caps;
         let pinned = caps.subgroup_size_min <= SUBGROUP && SUBGROUP <= caps.subgroup_size_max;
         let able = Features::SUBGROUP_SHUFFLE.union(Features::SUBGROUP_ARITHMETIC);
@@ -55,19 +58,33 @@ impl Tile {
             pinned && target.weight_elem == Elem::F16 && caps.features.contains(able)
         })?;
         let aligned = |n: usize, by: usize| n > 0 && n.is_multiple_of(by);
-        if !aligned(p.head_dim, 16) || !aligned(p.value_dim, 16) || p.rows() < 16 || p.keys < 16 {
+        let wide = p.head_dim.max(p.value_dim);
+        if !aligned(p.head_dim, 16) || wide > 256 || p.rows() < 16 || p.keys < 16 {
             return None;
         }
-        let columns = if aligned(p.value_dim, 32) { 2 } else { 1 };
-        let wide = p.head_dim.max(p.value_dim);
-        let (rows, keys) = if wide <= 128 { (64, 64) } else { (32, 32) };
-        let tile = Tile { rows, keys, columns };
         let limits = &caps.limits;
-        let fits = wide <= 256
-            && tile.rows / tile.across() >= 16
-            && tile.memory_bytes(p) <= limits.workgroup_memory_bytes
-            && u64::from(tile.size()) <= limits.workgroup_invocations.min(limits.workgroup_size[0]);
-        fits.then_some(tile)
+        let tile = |rows, keys, columns| Tile { rows, keys, columns, splits: 1 };
+        // on an H200, 1024 tokens of 8B: 64 rows and 32 keys 80 us, 64 and 64 88 us, 32 and 32
+        // 107 us, 32 and 64 121 us
+        let fits = |t: &Tile| {
+            aligned(p.value_dim, 16 * t.columns as usize)
+                && t.registers(p) <= 160
+                && t.memory_bytes(p) <= limits.workgroup_memory_bytes
+                && u64::from(t.size()) <= limits.workgroup_invocations.min(limits.workgroup_size[0])
+        };
+        let tiles = [tile(64, 32, 2), tile(64, 32, 1), tile(32, 32, 2), tile(16, 64, 4)];
+        let fitting = || tiles.into_iter().filter(fits);
+        // the smallest that has room for all rows, or the largest
+        let mut tile = fitting().rfind(|t| t.rows as usize >= p.rows());
+        tile = tile.or_else(|| fitting().next());
+        let mut tile = tile?;
+        if splits && p.keys > 128 {
+            // a workgroup for each half of a compute unit
+            let groups = u64::from(tile.workgroups(p)[1]) * u64::from(tile.workgroups(p)[2]);
+            let wanted = (target.full_invocations / 512).div_ceil(groups);
+            tile.splits = wanted.min((p.keys as u64).div_ceil(64)).clamp(1, 64) as u32;
+        }
+        Some(tile)
     }
 
     pub fn size(&self) -> u32 {
@@ -80,7 +97,14 @@ impl Tile {
     }
 
     pub fn workgroups(&self, p: &Problem) -> [u32; 3] {
-        [1, p.heads as u32, p.rows().div_ceil(self.rows as usize) as u32]
+        [self.splits, p.heads as u32, p.rows().div_ceil(self.rows as usize) as u32]
+    }
+
+    /// Registers of an invocation for queries and results.
+    fn registers(&self, p: &Problem) -> u32 {
+        let high = self.rows / self.across() / 16;
+        let (queries, results) = (p.head_dim as u32 / 16, p.value_dim as u32 / 16);
+        high * (4 * queries + 8 * results / self.columns)
     }
 
     /// Elements between rows of keys and values in workgroup memory.
@@ -91,7 +115,7 @@ impl Tile {
     fn memory_bytes(&self, p: &Problem) -> u64 {
         let scores = self.rows * (self.keys + PAD);
         // keys or values in f16, scores in f32, weights in f16, a few numbers per row
-        u64::from(2 * self.keys * self.stride(p) + 6 * scores + 4 * (self.rows + 4))
+        u64::from(2 * self.keys.max(self.rows) * self.stride(p) + 6 * scores + 4 * (self.rows + 4))
     }
 }
 
@@ -157,14 +181,21 @@ struct Place<'b> {
 }
 
 /// Writes the body of the kernel.
-pub fn attend<'b>(b: &'b Builder, p: &Problem, tile: Tile, io: &impl Io<'b>) {
+pub fn attend<'b>(
+    b: &'b Builder,
+    p: &Problem,
+    tile: Tile,
+    io: &impl Io<'b>,
+    partials: Option<Partials>,
+) {
     b.set_subgroup_size(SUBGROUP);
     let plan = Plan {
         size: tile.size(),
         rows: tile.rows,
         parts: 1,
         block: tile.keys,
-        splits: 1,
+        splits: tile.splits,
+        fresh: false,
         subgroup: Some(SUBGROUP),
         in_flight: 1,
     };
@@ -175,7 +206,7 @@ pub fn attend<'b>(b: &'b Builder, p: &Problem, tile: Tile, io: &impl Io<'b>) {
         b,
         local,
         head: b.workgroup_id(1),
-        split: b.u32(0),
+        split: b.workgroup_id(0),
         first_row: balanced(b, b.workgroup_id(2), blocks) * tile.rows,
         plan,
         group: p.group as u32,
@@ -191,7 +222,7 @@ pub fn attend<'b>(b: &'b Builder, p: &Problem, tile: Tile, io: &impl Io<'b>) {
         parts,
     };
     let stride = tile.stride(p);
-    let tokens = b.shared("tokens", Scalar::F16, 4, tile.keys * stride / 4);
+    let tokens = b.shared("tokens", Scalar::F16, 4, tile.keys.max(tile.rows) * stride / 4);
     let wide = tile.keys + PAD;
     let scores = b.shared("scores", Scalar::F32, 4, tile.rows * wide / 4);
     let weights = b.shared("weights", Scalar::F16, 4, tile.rows * wide / 4);
@@ -228,7 +259,8 @@ pub fn attend<'b>(b: &'b Builder, p: &Problem, tile: Tile, io: &impl Io<'b>) {
     let peak = b.var("peak", b.f32(HIDDEN));
     let total = b.var("total", b.f32(0.0));
     let (lo, hi) = io.range(&w);
-    let count = hi.max(lo) - lo;
+    let (lo, count) = w.share(lo, hi);
+    let hi = lo + count;
     let turns = (count + (tile.keys - 1)) / tile.keys;
     let row = w.row(at.own);
     let keys = Load::new(&w, &tile, p.head_dim, stride);
@@ -310,7 +342,15 @@ pub fn attend<'b>(b: &'b Builder, p: &Problem, tile: Tile, io: &impl Io<'b>) {
         all = all + all.subgroup_shuffle_xor(b.u32(mask));
         mask *= 2;
     }
-    b.if_(at.part.eq(0u32), || totals.store(at.own, b.f32(1.0) / all.max(1e-30)));
+    b.if_(at.part.eq(0u32), || match partials {
+        None => totals.store(at.own, b.f32(1.0) / all.max(1e-30)),
+        Some(to) => {
+            totals.store(at.own, b.f32(1.0));
+            b.if_((w.first_row + at.own).lt(w.rows), || {
+                to.store_stats(b, [w.head, row.row, w.split], peak.get(), all);
+            });
+        }
+    });
     let staging = Staging { w: &w, p, tile: &tile, at: &at, scores };
     staging.each(&results, false, |round, columns| {
         let per = tile.keys / tile.columns;
@@ -322,7 +362,10 @@ pub fn attend<'b>(b: &'b Builder, p: &Problem, tile: Tile, io: &impl Io<'b>) {
             let live = (w.first_row + r).lt(w.rows).and(within.lt(columns));
             b.if_(live, || {
                 let x = scores.load(r * (wide / 4) + quad) * totals.load(r).splat(4);
-                io.store(&w, &w.row(r), d, x);
+                match partials {
+                    None => io.store(&w, &w.row(r), d, x),
+                    Some(to) => b.store4(to.sums, &[w.head, w.row(r).row, w.split, d], 3, x),
+                }
             });
         });
     });

@@ -5,5 +5,8 @@ mod cache;
 pub mod cached;
 mod fused;
 mod heads;
+mod io;
 mod matrix;
+mod partials;
 pub mod plain;
+mod plan;

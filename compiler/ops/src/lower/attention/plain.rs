@@ -1,7 +1,10 @@
 //! `attention`: all keys and values are operands.
 
-use super::attend::{Io, Keys, LOWEST, Partials, Plan, Problem, Row, Work, attend, partials};
+use super::attend::attend;
+use super::io::{Io, Keys, LOWEST, Row, Work};
 use super::matrix::{self, Tile};
+use super::partials::{self, Partials, Reduce};
+use super::plan::{Plan, Problem};
 use crate::Result;
 use crate::def::InferCtx;
 use crate::lower::map::Input;
@@ -39,13 +42,13 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
         softcap: a.softcap,
         keys_whole: true,
     };
-    if let Some(tile) = Tile::of(l.target, &p).filter(|_| a.rows >= 16) {
+    if let Some(tile) = Tile::of(l.target, &p, false) {
         let groups = tile.workgroups(&p);
         if groups.iter().all(|g| *g <= 65_535) {
             let k = l.kernel("attention_matrix", [tile.size(), 1, 1], groups);
             let out = Some(l.out(&k, &View::identity())?);
             let io = Operands::bind(l, &k, &a, &p, out)?;
-            matrix::attend(&k.b, &p, tile, &io);
+            matrix::attend(&k.b, &p, tile, &io, None);
             l.kernels.push(k.finish(p.flops()));
             return Ok(());
         }
@@ -60,7 +63,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if groups.iter().any(|g| *g > 65_535) {
         return Err(l.unsupported(format!("{groups:?} workgroups exceed a dispatch")));
     }
-    let temps = (plan.splits > 1).then(|| partials(l, &p, &plan));
+    let temps = (plan.splits > 1).then(|| partials::temps(l, &p, plan.splits));
     let k = l.kernel("attention", [plan.size, 1, 1], groups);
     let out = if temps.is_none() { Some(l.out(&k, &View::identity())?) } else { None };
     let io = Operands::bind(l, &k, &a, &p, out)?;
@@ -68,7 +71,7 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     attend(&k.b, &p, plan, &io, to);
     l.kernels.push(k.finish(p.flops()));
     if let Some(temps) = temps {
-        reduce(l, &a, &p, &plan, temps)?;
+        reduce(l, &a, &p, plan.splits, temps)?;
     }
     Ok(())
 }
@@ -88,27 +91,20 @@ fn reduce(
     l: &mut Lowering<'_>,
     a: &Attention,
     p: &Problem,
-    plan: &Plan,
+    splits: u32,
     temps: [usize; 2],
 ) -> Result<()> {
-    let quads = a.value_dim.div_ceil(4) as u32;
-    let count = (p.heads * p.rows()) as u64 * u64::from(quads);
-    let size = 64;
-    let groups = crate::lower::dispatch_1d(count, size);
-    let k = l.kernel("attention_reduce", [size, 1, 1], groups);
+    let reduce = Reduce::new(l, p, splits);
+    let k = l.kernel("attention_reduce", [reduce.size(), 1, 1], reduce.workgroups(p));
     let from = Partials::bind(l, &k, temps, Access::Read);
     let out = l.out(&k, &View::identity())?;
     let b = &k.b;
-    let id = crate::lower::grid::linear_id(b, size, groups);
-    b.if_(id.lt(count as u32), || {
-        let (quad, row) = (id % quads, id / quads);
-        let (row, head) = (row % p.rows() as u32, row / p.rows() as u32);
-        let value = from.reduced(b, plan.splits, [head, row, quad * 4u32]);
+    reduce.body(b, from, |head, row, d, value| {
         let group = p.group as u32;
-        let at = place(a, head, row % group, row / group, quad * 4u32);
+        let at = place(a, head, row % group, row / group, d);
         out.store4(b, &at, 3, Some(value));
     });
-    l.kernels.push(k.finish(2 * count * 4 * u64::from(plan.splits)));
+    l.kernels.push(k.finish(reduce.flops(p)));
     Ok(())
 }
 
@@ -188,7 +184,7 @@ impl<'b> Keys<'b> for Operands<'_> {
         let m = mask.load(w.b, &[batch, head, token, t]);
         // -inf hides a key; the lowest finite numbers only push it far away
         let hidden = m.lt(f32::MIN);
-        Some(w.b.select(hidden, super::attend::HIDDEN, m.max(LOWEST)))
+        Some(w.b.select(hidden, super::io::HIDDEN, m.max(LOWEST)))
     }
 }
 

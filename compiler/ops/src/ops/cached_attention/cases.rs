@@ -159,6 +159,12 @@ pub fn cases() -> Vec<Case> {
             .with(|a| (a.window, a.context) = (140, 160))
             .at(330, 3)
             .case("three rows, long ring"),
+        spec(16, 4, 2, 32).with(|a| a.context = 300).at(250, 16).case("16 rows, long"),
+        spec(8, 4, 2, 64).with(|a| a.context = 200).at(170, 7).case("8 rows, long"),
+        spec(10, 4, 1, 64)
+            .with(|a| (a.window, a.context) = (150, 192))
+            .at(300, 10)
+            .case("10 rows, long ring"),
         // a few rows
         spec(5, 4, 2, 16).case("five rows"),
         spec(5, 4, 2, 16).at(12, 5).case("five rows later"),
