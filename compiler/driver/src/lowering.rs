@@ -67,7 +67,8 @@ pub fn lower_writable(
         // `lower` shifts bases for concats; a second trial starts from the same placements
         let mut trial = placements.to_vec();
         let steps = lower(graph, target, &mut trial, options)?;
-        let demoted = demote_unwritable(&steps, target.caps.limits.storage_buffers, placements);
+        let demoted =
+            demote_unwritable(graph, &steps, target.caps.limits.storage_buffers, placements);
         if demoted == 0 {
             placements.clone_from_slice(&trial);
             return Ok(steps);
@@ -82,6 +83,7 @@ fn whole_groups_only(p: &Placement) -> bool {
 
 /// Moves the results of kernels that fail to another placement; gives how many moved.
 fn demote_unwritable(
+    graph: &Graph,
     steps: &Steps,
     storage_buffers: u64,
     placements: &mut [Option<Placement>],
@@ -112,6 +114,22 @@ fn demote_unwritable(
                 p.storage = Storage::Buffer;
                 moved += 1;
             }
+        }
+        moved += follow_updates(graph, step.node, placements);
+    }
+    moved
+}
+
+/// What a node updates moves along with the update: both are one memory. Gives how many moved.
+fn follow_updates(graph: &Graph, node: NodeId, placements: &mut [Option<Placement>]) -> usize {
+    let node = graph.node(node);
+    let mut moved = 0;
+    for &(operand, result) in drift_ops::updates(node.op) {
+        let Some(Some(o)) = node.operands.get(operand) else { continue };
+        let Some(r) = node.results.get(result) else { continue };
+        if placements[o.value.0 as usize] != placements[r.0 as usize] {
+            placements[o.value.0 as usize] = placements[r.0 as usize].clone();
+            moved += 1;
         }
     }
     moved

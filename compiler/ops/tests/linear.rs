@@ -285,3 +285,24 @@ fn extreme_rows() {
         }
     }
 }
+
+/// More rows than the few-row kernel takes: tiles in workgroup memory, with edges on every side.
+#[test]
+fn many_rows_come_in_tiles() {
+    let gate = Some(drift_ir::PointwiseOp::GeluTanh);
+    for device in [Baseline, Narrow, LargeFloats] {
+        for scheme in Scheme::ALL {
+            let ran = check(37, &plain(scheme, 35, 70), device);
+            assert_eq!(ran[0].0, "linear_tiled", "{scheme} on {device:?}");
+        }
+        check(17, &plain(Scheme::F32, 5, 7), device);
+        check(70, &plain(Scheme::Q4Groups(Group::G32), 64, 64), device);
+        for scheme in [Scheme::F16, Scheme::Q8, Scheme::Q4Groups(Group::G64)] {
+            check(40, &Spec { gate, ..plain(scheme, 44, 96) }, device);
+        }
+        // a norm needs whole rows
+        check(20, &Spec { norm: Some(1e-5), ..plain(Scheme::Q8, 6, 40) }, device);
+    }
+    let ran = check(128, &plain(Scheme::Q8, 4096, 16), Baseline);
+    assert_eq!(ran[0], ("linear_tiled".into(), 64), "large products have large tiles");
+}
