@@ -110,6 +110,25 @@ fn what_does_not_change_in_a_loop_stands_before_it() {
 }
 
 #[test]
+fn bounds_of_loops_with_barriers_are_hidden_from_pocl() {
+    let bindings = vec![
+        buffer("x", Scalar::U32, 1, 256, Access::Read),
+        buffer("y", Scalar::U32, 1, 256, Access::Write),
+    ];
+    let k = kernel("perhaps", bindings, |b| {
+        let runs = load(b, 0, b.u32(0), U32).min(1u32);
+        b.for_(0u32, runs, 1, |_| b.barrier());
+        b.for_(0u32, runs, 1, |i| store(b, 1, i, i));
+        b.for_(0u32, 4u32, 1, |_| b.barrier());
+    });
+    let text = cl(&k);
+    assert_eq!(text.matches("= loop_bound(t1);").count(), 1, "{text}");
+    for loops in ["i < t2;", "i_2 < t1;", "i_3 < 4u;"] {
+        assert!(text.contains(loops), "{loops} in {text}");
+    }
+}
+
+#[test]
 fn division_cannot_trap() {
     let of =
         |scalar, width, f: for<'b> fn(&'b Builder, E<'b>) -> E<'b>| stored(&map(scalar, width, f));

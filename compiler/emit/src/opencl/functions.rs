@@ -115,6 +115,22 @@ impl Functions {
         })
     }
 
+    /// The bound of a loop with barriers, such that PoCL does not see that the loop may run once at
+    /// most: it would make a branch of it, and lose what the last workgroups do there (PoCL 3.1, its
+    /// work-group method `loopvec`, which peels the first invocation off such branches).
+    pub fn loop_bound(&mut self) -> &'static str {
+        self.add("loop_bound".to_owned(), |_| {
+            "#ifdef POCL_DEVICE_ADDRESS_BITS\n\
+             static inline uint loop_bound(uint n)\n{\n    \
+             volatile uint hidden = n;\n    return hidden;\n}\n\
+             #else\n\
+             #define loop_bound(n) (n)\n\
+             #endif\n"
+                .to_owned()
+        });
+        "loop_bound"
+    }
+
     /// `acc + dot(a, b)` of four packed bytes.
     pub fn dot4(&mut self, signed: bool) -> &'static str {
         let (name, int, byte, kind) = match signed {

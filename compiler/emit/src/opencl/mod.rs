@@ -17,8 +17,9 @@
 //!   f16 asks for `cl_khr_fp16`.
 //! - **Vectors of bools** are what comparisons of vectors give: ints of 0 and -1.
 //! - **Integers wrap.** Signed sums are computed as unsigned ones, which C lets overflow.
-//! - Text depends on the device in three places only, through macros that its own compiler defines:
-//!   fused multiplication, packed dot products and pinned subgroup sizes.
+//! - Text depends on the device in few places only, through macros that its own compiler defines:
+//!   fused multiplication, packed dot products, pinned subgroup sizes, and loops with barriers, for
+//!   PoCL's sake.
 
 mod expr;
 mod functions;

@@ -124,7 +124,27 @@ impl Names {
         }
         // vector types and their conversions: float4, convert_int4
         let stem = base.trim_end_matches(|c: char| c.is_ascii_digit());
-        let foreign = ["convert_", "get_", "sub_group_", "vload", "vstore", "cl_", "CL", "M_"];
+        // prefixes of the library's names and of our own functions
+        let foreign = [
+            "convert_",
+            "get_",
+            "sub_group_",
+            "vload",
+            "vstore",
+            "cl_",
+            "CL",
+            "M_",
+            "MUL_ADD",
+            "dot4_",
+            "loop_bound",
+            "pack_half2",
+            "pick_",
+            "quotient_",
+            "remainder_",
+            "round_to_half",
+            "sign_",
+            "unpack_half2",
+        ];
         if TAKEN.contains(&base.as_str())
             || TAKEN.contains(&stem)
             || foreign.iter().any(|f| base.starts_with(f))

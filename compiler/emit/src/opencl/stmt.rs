@@ -109,8 +109,15 @@ impl Writer<'_> {
             return Err(self.malformed(format!("loop {} has step 0 and never ends", id.0)));
         }
         let from = self.value(from)?;
-        let to = self.named(to)?;
+        let known = matches!(self.kernel.expr(to), Expr::Lit(_));
+        let mut to = self.named(to)?;
         self.settle()?;
+        if !known && has_barrier(body) {
+            let bound = self.names.temporary();
+            let hidden = call(self.functions.loop_bound(), &[&to]);
+            self.scopes.line(format!("const uint {bound} = {};", hidden.text));
+            to = Text::primary(bound);
+        }
         let counter = self.names.unique("i");
         self.scopes.open(true);
         let at = self.scopes.depth();
@@ -327,4 +334,13 @@ impl Writer<'_> {
         let at = Text::new(format!("({ty})({})", list.join(", ")), Binds::Unary);
         Ok((Text::primary(self.bindings[id.0 as usize].clone()), at))
     }
+}
+
+fn has_barrier(block: &Block) -> bool {
+    block.iter().any(|stmt| match stmt {
+        Stmt::Barrier => true,
+        Stmt::If { yes, no, .. } => has_barrier(yes) || has_barrier(no),
+        Stmt::For { body, .. } => has_barrier(body),
+        _ => false,
+    })
 }
