@@ -120,6 +120,19 @@ impl PlanBuilder {
         self.plan.pipelines.len() as u32 - 1
     }
 
+    /// A pipeline of OpenCL C, whose kernel is `main_`; buffers are a pointer and an offset.
+    pub fn opencl_pipeline(&mut self, text: &str, size: u32, bindings: &[BindingKind]) -> u32 {
+        let shader = self.shaders.add(text.as_bytes());
+        self.plan.pipelines.push(Pipeline {
+            shader,
+            shader_entry: "main_".into(),
+            workgroup_size: [size, 1, 1],
+            bindings: bindings.into(),
+            subgroup_size: 0,
+        });
+        self.plan.pipelines.len() as u32 - 1
+    }
+
     pub fn dispatch(&mut self, pipeline: u32, workgroups: [u32; 3], binds: &[Bind], label: &str) {
         let label_index = self.plan.labels.len() as u32;
         self.plan.labels.push(label.into());
@@ -145,7 +158,11 @@ impl PlanBuilder {
     }
 
     pub fn bundle(self) -> Bundle {
-        let requirements = self.requirements("test");
+        self.bundle_for(Api::Vulkan, Dialect::SpirV)
+    }
+
+    pub fn bundle_for(self, api: Api, dialect: Dialect) -> Bundle {
+        let requirements = Requirements::new(api, dialect, "test");
         let mut writer = BundleWriter::new(Meta::new("test", "test", "0"));
         writer.add_variant(requirements, self.plan, self.shaders);
         Bundle::from_vec(writer.to_vec(&self.weights).unwrap()).unwrap()

@@ -183,7 +183,7 @@ impl Context {
     /// A queue that runs commands in their order.
     pub fn queue(&self, device: DeviceId, profiling: bool) -> Result<Queue, cl_int> {
         let properties = match profiling {
-            true => cl3::command_queue::CL_QUEUE_PROFILING_ENABLE as u64,
+            true => cl3::command_queue::CL_QUEUE_PROFILING_ENABLE,
             false => 0,
         };
         create!(clCreateCommandQueue(self.0, device.0, properties)).map(Queue)

@@ -7,6 +7,7 @@ use crate::{
 };
 use cl3::device as ask;
 use drift_bundle::caps::{Api, Capabilities, Features, Limits};
+use std::sync::Mutex;
 
 /// Bytes of arguments that a buffer takes: a pointer and an offset.
 const BUFFER_ARGUMENT_BYTES: u64 = 16;
@@ -27,8 +28,13 @@ pub(crate) struct Physical {
     pub identity: String,
 }
 
+/// Drivers set themselves up at the first questions, and not all of them let several threads ask these
+/// at once (PoCL 3.1 crashes).
+static ASKING: Mutex<()> = Mutex::new(());
+
 /// All devices that can run Drift's kernels, best kind first. The order is the same on every call.
 pub(crate) fn enumerate() -> Result<Vec<Physical>> {
+    let _asking = ASKING.lock().unwrap_or_else(|e| e.into_inner());
     let mut sorted: Vec<Physical> = Vec::new();
     for platform in PlatformId::all()? {
         for id in platform.devices()? {
