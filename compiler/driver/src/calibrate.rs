@@ -24,8 +24,7 @@ pub struct Ranges(pub BTreeMap<String, f64>);
 impl Ranges {
     /// Values that f16 does not hold with headroom, with their largest magnitudes.
     pub fn beyond_f16(&self) -> impl Iterator<Item = (&str, f64)> {
-        // NaN and infinity are beyond, too
-        let beyond = |v: &f64| !(*v * HEADROOM <= F16_MAX);
+        let beyond = |v: &f64| v.is_nan() || *v * HEADROOM > F16_MAX;
         self.0.iter().filter(move |(_, v)| beyond(v)).map(|(n, v)| (n.as_str(), *v))
     }
 

@@ -352,9 +352,9 @@ impl Compiled {
 
     /// Runs the shortest prefill on the calibration prompt.
     fn calibrate(&mut self, options: &CompileOptions, progress: Progress<'_>) -> Result<()> {
-        let prefills =
+        let mut prefills =
             self.entries.iter().filter(|e| e.imported.outputs.iter().any(|o| o.0 == "hidden"));
-        let Some(entry) = prefills.last() else { return Ok(()) };
+        let Some(entry) = prefills.next_back() else { return Ok(()) };
         if options.precision == Precision::F32 || options.calibration.is_empty() {
             return Ok(());
         }

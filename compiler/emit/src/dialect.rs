@@ -103,9 +103,7 @@ pub fn dialect_caps(dialect: Dialect) -> DialectCaps {
         Dialect::OpenClC => DialectCaps {
             dialect,
             has_writer: true,
-            features: COMMON
-                .difference(Features::COOPERATIVE_MATRIX)
-                .union(Features::TEXEL_BUFFER),
+            features: COMMON.difference(Features::COOPERATIVE_MATRIX).union(Features::TEXEL_BUFFER),
             matrix_shapes: Vec::new(),
             bindings: 64,
         },

@@ -121,9 +121,9 @@ pub(crate) enum AnyDevice {
 
 pub(crate) enum AnyProgram {
     #[cfg(feature = "vulkan")]
-    Vulkan(vulkan::VulkanProgram),
+    Vulkan(Box<vulkan::VulkanProgram>),
     #[cfg(feature = "opencl")]
-    OpenCl(opencl::OpenClProgram),
+    OpenCl(Box<opencl::OpenClProgram>),
     #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
     None(std::convert::Infallible),
 }
@@ -162,9 +162,9 @@ impl AnyDevice {
     pub fn load(&self, request: &LoadRequest<'_>) -> Result<AnyProgram> {
         match self {
             #[cfg(feature = "vulkan")]
-            AnyDevice::Vulkan(d) => Ok(AnyProgram::Vulkan(d.load(request)?)),
+            AnyDevice::Vulkan(d) => Ok(AnyProgram::Vulkan(Box::new(d.load(request)?))),
             #[cfg(feature = "opencl")]
-            AnyDevice::OpenCl(d) => Ok(AnyProgram::OpenCl(d.load(request)?)),
+            AnyDevice::OpenCl(d) => Ok(AnyProgram::OpenCl(Box::new(d.load(request)?))),
             #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
             AnyDevice::None(never) => match *never {},
         }

@@ -285,7 +285,7 @@ fn writes_3d(kernel: &Kernel) -> bool {
 
 /// Uses by statements and by the expressions that statements reach.
 fn count_uses(kernel: &Kernel) -> Vec<u32> {
-    fn statements(kernel: &Kernel, block: &Block, uses: &mut Vec<u32>, reached: &mut Vec<ExprId>) {
+    fn statements(block: &Block, uses: &mut Vec<u32>, reached: &mut Vec<ExprId>) {
         for stmt in block {
             // a `Let` is no use, but what it evaluates has operands
             if let Stmt::Let(id) = stmt {
@@ -298,17 +298,17 @@ fn count_uses(kernel: &Kernel) -> Vec<u32> {
             }
             match stmt {
                 Stmt::If { yes, no, .. } => {
-                    statements(kernel, yes, uses, reached);
-                    statements(kernel, no, uses, reached);
+                    statements(yes, uses, reached);
+                    statements(no, uses, reached);
                 }
-                Stmt::For { body, .. } => statements(kernel, body, uses, reached),
+                Stmt::For { body, .. } => statements(body, uses, reached),
                 _ => {}
             }
         }
     }
     let mut uses = vec![0; kernel.exprs.len()];
     let mut todo = Vec::new();
-    statements(kernel, &kernel.body, &mut uses, &mut todo);
+    statements(&kernel.body, &mut uses, &mut todo);
     let mut seen = vec![false; kernel.exprs.len()];
     while let Some(id) = todo.pop() {
         if !std::mem::replace(&mut seen[id.0 as usize], true) {

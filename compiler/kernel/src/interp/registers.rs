@@ -92,7 +92,9 @@ impl Scan<'_> {
                 | Op::MatrixCopy { d, .. }
                 | Op::MatrixLoad { d, .. }
                 | Op::MatrixMulAdd { d, .. }
-                | Op::MatrixScaleAdd { d, .. } => Some(matrix_blocks(d.rows, d.cols, self.subgroups)),
+                | Op::MatrixScaleAdd { d, .. } => {
+                    Some(matrix_blocks(d.rows, d.cols, self.subgroups))
+                }
                 _ => None,
             };
             let lives = &mut *self.lives;
