@@ -55,6 +55,12 @@ const REQUIREMENTS: &[Requirement] = &[
         check: lavapipe,
     },
     Requirement {
+        name: "PoCL",
+        needed_by: "every test that runs on OpenCL: drift-runtime, drift-conformance",
+        source: Source::Apt(&["pocl-opencl-icd", "ocl-icd-libopencl1", "clinfo"]),
+        check: pocl,
+    },
+    Requirement {
         name: "validation layers",
         needed_by: "the checks that Vulkan is used without a validation message",
         source: Source::Apt(&["vulkan-validationlayers"]),
@@ -196,6 +202,22 @@ fn lavapipe_in(summary: &str) -> Option<String> {
     })
 }
 
+/// Asks the loader through `clinfo`, which lists the devices behind it.
+fn pocl(root: &Path) -> Result<String, String> {
+    if !on_path("clinfo") {
+        return Err("clinfo is not installed".into());
+    }
+    let text = stdout_of(command(root, "clinfo", &["--raw"])).ok_or("`clinfo` fails")?;
+    pocl_in(&text).ok_or_else(|| "`clinfo` lists no platform of the pocl project".into())
+}
+
+/// "PoCL 3.1+debian" from the text of `clinfo --raw`.
+fn pocl_in(text: &str) -> Option<String> {
+    let versions = text.lines().filter_map(|line| line.split_once("CL_PLATFORM_VERSION"));
+    let pocl = versions.filter_map(|(_, version)| version.split_once("PoCL ")).next()?.1;
+    Some(format!("PoCL {}", pocl.split(' ').next().unwrap_or_default()))
+}
+
 fn field<'a>(device: &'a str, name: &str) -> Option<&'a str> {
     device.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
@@ -233,6 +255,14 @@ mod tests {
     fn finds_llvmpipe_among_other_devices() {
         let found = lavapipe_in(SUMMARY);
         assert_eq!(found.as_deref(), Some("Mesa 22.3.6 (LLVM 15.0.6), Vulkan 1.3.230"));
+    }
+
+    #[test]
+    fn finds_pocl_among_other_platforms() {
+        let text = "  CL_PLATFORM_NAME     NVIDIA CUDA\n  CL_PLATFORM_VERSION  OpenCL 3.0 CUDA 12.8\n\
+            \x20 CL_PLATFORM_VERSION  OpenCL 3.0 PoCL 3.1+debian  Linux, LLVM 15.0.6\n";
+        assert_eq!(pocl_in(text).as_deref(), Some("PoCL 3.1+debian"));
+        assert_eq!(pocl_in(text.lines().next().unwrap()), None);
     }
 
     #[test]

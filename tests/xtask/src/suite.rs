@@ -94,6 +94,9 @@ impl Suite<'_> {
         self.step("clippy", self.cargo_for(&["clippy"], "--workspace", &strict), "");
         self.tests();
         self.doc_tests();
+        if self.options.full && self.includes("drift-conformance") {
+            self.opencl();
+        }
         if self.includes("drift-bundle") {
             let check = ["check", "--package", "drift-bundle", "--no-default-features"];
             let mut wasm = cargo(self.root, &check);
@@ -134,6 +137,22 @@ impl Suite<'_> {
             let rest = ["--all-targets", "--no-fail-fast"];
             self.step("tests", self.cargo_for(&["test"], "--workspace", &rest), note);
         }
+    }
+
+    /// The conformance tests once more, on OpenCL; the default run has a part of them.
+    fn opencl(&mut self) {
+        let tests = ["ops", "models", "llm", "limits"];
+        let mut command = match self.has_cargo("nextest") {
+            // kernels are compiled on a CPU for a CPU: tests take minutes the first time
+            true => cargo(self.root, &["nextest", "run", "--profile", "opencl"]),
+            false => cargo(self.root, &["test", "--no-fail-fast"]),
+        };
+        command.args(["--package", "drift-conformance"]);
+        tests.iter().for_each(|test| {
+            command.args(["--test", test]);
+        });
+        command.env("DRIFT_BACKEND", "opencl");
+        self.step("OpenCL", command, "");
     }
 
     fn doc_tests(&mut self) {
