@@ -34,6 +34,7 @@ pub fn emit(spec: &TargetSpec, planned: &mut Planned) -> Result<(ShaderSet, Requ
 pub fn options_for(spec: &TargetSpec) -> DialectOptions {
     DialectOptions {
         native_dot4: spec.caps.features.contains(Features::DOT4),
+        native_half: spec.caps.features.contains(Features::F16),
         ..DialectOptions::default()
     }
 }

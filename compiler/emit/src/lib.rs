@@ -46,11 +46,19 @@ pub struct DialectOptions {
     /// computes it from shifts and multiplications, for devices without
     /// `VK_KHR_shader_integer_dot_product`.
     pub native_dot4: bool,
+    /// `true`: OpenCL C computes in halves where a kernel does, through `cl_khr_fp16`; `false`: it
+    /// computes in f32 and rounds each result, for devices without.
+    pub native_half: bool,
 }
 
 impl Default for DialectOptions {
     fn default() -> Self {
-        DialectOptions { spirv_version: (1, 3), msl_version: (2, 4), native_dot4: true }
+        DialectOptions {
+            spirv_version: (1, 3),
+            msl_version: (2, 4),
+            native_dot4: true,
+            native_half: true,
+        }
     }
 }
 
@@ -137,7 +145,7 @@ pub fn emit(
             msl_version: None,
         }),
         Dialect::OpenClC => Ok(EmittedShader {
-            bytes: opencl::write(kernel)?.into_bytes(),
+            bytes: opencl::write(kernel, options)?.into_bytes(),
             dialect,
             entry: ENTRY_POINT.to_owned(),
             needs_subgroups_enable: false,

@@ -47,7 +47,12 @@ impl Needs {
             // Metal has f16 everywhere, and its dot4 is arithmetic
             Dialect::Msl => out.features = out.features.difference(Features::DOT4),
             // arithmetic where there is no extension for it
-            Dialect::OpenClC => out.features = out.features.difference(Features::DOT4),
+            Dialect::OpenClC => {
+                out.features = out.features.difference(Features::DOT4);
+                if !crate::opencl::native_half(kernel, options) {
+                    out.features = out.features.difference(Features::F16);
+                }
+            }
             Dialect::KernelIr => {}
         }
         out
@@ -182,6 +187,27 @@ pub(crate) fn computes_f16(kernel: &Kernel) -> bool {
     kernel.vars.iter().any(|v| is_f16(v.ty))
         || kernel.shared.iter().any(|s| s.elem.scalar == Scalar::F16)
         || kernel.exprs.iter().enumerate().any(arithmetic)
+}
+
+/// Whether results in f16 are rounded that f32 would hold more exactly: arithmetic and conversions
+/// from integers, other than moving halves and comparing them.
+pub(crate) fn rounds_f16(kernel: &Kernel) -> bool {
+    let rounds =
+        |(i, used): (usize, bool)| used && is_f16(kernel.types[i]) && rounding(&kernel.exprs[i]);
+    reached(kernel).into_iter().enumerate().any(rounds)
+}
+
+/// Whether an expression of f16 gives other values when it is computed in f32.
+pub(crate) fn rounding(expr: &Expr) -> bool {
+    use drift_kernel::{BinaryOp as B, UnaryOp as U};
+    match expr {
+        Expr::Unary(op, _) => {
+            !matches!(op, U::Neg | U::Abs | U::Sign | U::Floor | U::Ceil | U::Round | U::Trunc)
+        }
+        Expr::Binary(op, ..) => !matches!(op, B::Min | B::Max | B::Rem),
+        Expr::Fma(..) | Expr::Dot(..) | Expr::Subgroup(drift_kernel::SubgroupOp::Add, _) => true,
+        _ => false,
+    }
 }
 
 /// The expressions that statements reach: passes leave unused ones behind.

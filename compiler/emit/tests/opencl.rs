@@ -217,6 +217,48 @@ fn computing_in_halves_asks_for_them() {
 }
 
 #[test]
+fn devices_without_halves_compute_in_f32_and_round() {
+    let bindings = vec![
+        buffer("x", Scalar::F16, 4, 256, Access::Read),
+        buffer("y", Scalar::F16, 1, 256, Access::Write),
+    ];
+    let k = kernel("emulated", bindings, |b| {
+        let (i, l) = (b.global_id(0), b.local_index());
+        let tile = b.shared("tile", Scalar::F16, 4, 64);
+        let x = load(b, 0, i, Type::vec(Scalar::F16, 4));
+        tile.store(l, x * 2.0);
+        b.barrier();
+        let sum = tile.load(b.u32(63) - l) + x;
+        store(b, 1, i, sum.lane(2));
+    });
+    let options = DialectOptions { native_half: false, ..DialectOptions::default() };
+    let text = emit(&k, Dialect::OpenClC, &options).unwrap().text().unwrap().to_owned();
+    for part in [
+        "__local ushort4 tile[64];",
+        "const float4 t1 = vloada_half4(global_x, x);",
+        "vstorea_half4_rte(round_to_half4(t1 * (float4)(2.0f)), local_index, (__local half *)tile);",
+        "vloada_half4(63u - local_index, (__local const half *)tile)",
+        "vstore_half_rte(round_to_half4(",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    assert!(!text.contains("cl_khr_fp16"), "{text}");
+    assert!(!Needs::of(&k, Dialect::OpenClC, &options).features.contains(Features::F16));
+    let native = Needs::of(&k, Dialect::OpenClC, &DialectOptions::default());
+    assert!(native.features.contains(Features::F16));
+}
+
+#[test]
+fn halves_that_are_only_moved_need_no_extension() {
+    let k = map(Scalar::F16, 4, |b, x| {
+        b.select(x.lane(0).lt(1.0), b.compose(&[x.lane(3), x.lane(2), x.lane(1), x.lane(0)]), x)
+    });
+    let text = cl(&k);
+    assert!(!text.contains("cl_khr_fp16") && !text.contains("round_to_half"), "{text}");
+    assert!(text.contains("(t1.x < 1.0f) ? (float4)(t1.w, t1.z, t1.y, t1.x) : t1"), "{text}");
+}
+
+#[test]
 fn dot4_is_arithmetic_where_it_must_be() {
     let k = map(Scalar::U32, 1, |b, x| x.dot4(x, b.i32(1), true).bitcast(Scalar::U32));
     let text = cl(&k);

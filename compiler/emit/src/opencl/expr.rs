@@ -4,6 +4,7 @@ use super::kernel::Writer;
 use super::scope::{LONGEST, Pending};
 use super::text::{Binds, Text, call, infix, literal, product, sum};
 use crate::EmitError;
+use crate::needs::rounding;
 use drift_kernel::{BinaryOp, Expr, ExprId, Lit, Packing, Scalar, Type, UnaryOp, Vector};
 
 impl Writer<'_> {
@@ -46,11 +47,11 @@ impl Writer<'_> {
     /// Values that are text wherever they are used.
     fn trivial(&self, id: ExprId) -> Option<Text> {
         match *self.kernel.expr(id) {
-            Expr::Lit(lit) => Some(literal(lit)),
+            Expr::Lit(lit) => Some(self.literal(lit)),
             Expr::Builtin(b) => self.builtins.get(&b).map(|name| Text::primary(name.as_str())),
             Expr::LoopIndex(l) => self.loops.get(&l).map(|(name, _)| Text::primary(name.as_str())),
             Expr::Splat(_, a) => match *self.kernel.expr(a) {
-                Expr::Lit(lit) => Some(self.splat(self.vector_of(id).ok()?, &literal(lit))),
+                Expr::Lit(lit) => Some(self.splat(self.vector_of(id).ok()?, &self.literal(lit))),
                 _ => None,
             },
             _ => None,
@@ -135,6 +136,23 @@ impl Writer<'_> {
         }
     }
 
+    fn literal(&self, lit: Lit) -> Text {
+        match lit {
+            Lit::F16(bits) if !self.native_half => {
+                literal(Lit::F32(half::f16::from_bits(bits).to_f32().to_bits()))
+            }
+            _ => literal(lit),
+        }
+    }
+
+    /// The type that values of a type have in the text.
+    fn shown(&self, v: Vector) -> Vector {
+        match v.scalar {
+            Scalar::F16 if !self.native_half => Vector { scalar: Scalar::F32, ..v },
+            _ => v,
+        }
+    }
+
     fn splat(&self, v: Vector, value: &Text) -> Text {
         // in a vector of bools, true is -1
         let value = match v.scalar {
@@ -145,16 +163,32 @@ impl Writer<'_> {
     }
 
     fn pure(&mut self, id: ExprId, home: usize) -> Result<Text, EmitError> {
+        let text = self.computed(id, home)?;
+        self.rounded(id, text)
+    }
+
+    /// The value of an expression that was computed in f32 where its type is f16.
+    pub fn rounded(&mut self, id: ExprId, text: Text) -> Result<Text, EmitError> {
         let v = self.vector_of(id)?;
+        match v.scalar {
+            Scalar::F16 if !self.native_half && rounding(self.kernel.expr(id)) => {
+                Ok(call(&self.functions.round_to_half(v.width), &[&text]))
+            }
+            _ => Ok(text),
+        }
+    }
+
+    fn computed(&mut self, id: ExprId, home: usize) -> Result<Text, EmitError> {
+        let v = self.shown(self.vector_of(id)?);
         let expr = self.kernel.expr(id);
         Ok(match *expr {
             Expr::Unary(op, a) => {
-                let of = self.vector_of(a)?;
+                let of = self.shown(self.vector_of(a)?);
                 let a = self.take(a, home)?;
                 self.unary(op, of, &a)?
             }
             Expr::Binary(op, x, y) => {
-                let of = self.vector_of(x)?;
+                let of = self.shown(self.vector_of(x)?);
                 let (a, b) = (self.take(x, home)?, self.take(y, home)?);
                 match op {
                     BinaryOp::Div | BinaryOp::Rem if !of.scalar.is_float() => {
@@ -229,7 +263,7 @@ impl Writer<'_> {
                 }
             }
             Expr::ExtractDynamic(a, lane) => {
-                let of = self.vector_of(a)?;
+                let of = self.shown(self.vector_of(a)?);
                 let name = self.functions.pick(of);
                 let (a, lane) = (self.take(a, home)?, self.take(lane, home)?);
                 let text = call(&name, &[&a, &lane]);
@@ -433,12 +467,13 @@ impl Writer<'_> {
 
     fn cast(&mut self, from: Vector, to: Scalar, a: Text) -> Text {
         let (n, target) = (from.width, Vector { scalar: to, width: from.width });
+        if to == Scalar::F16 && !self.native_half && from.scalar != to {
+            let wide = self.cast(from, Scalar::F32, a);
+            return call(&self.functions.round_to_half(n), &[&wide]);
+        }
+        let from = self.shown(from);
         let converted = |a: &Text| call(&format!("convert_{}", self.type_name(target)), &[a]);
-        match (from.scalar, to) {
-            (Scalar::F32, Scalar::F16) if !self.native_half => {
-                call(&self.functions.round_to_half(n), &[&a])
-            }
-            (Scalar::F16, Scalar::F32) if !self.native_half => a,
+        match (from.scalar, self.shown(target).scalar) {
             (from, to) if from == to => a,
             (Scalar::I32, Scalar::U32) => unsigned(target, &a),
             (Scalar::U32, Scalar::I32) => signed(target, a),

@@ -4,8 +4,8 @@ use super::functions::Functions;
 use super::names::Names;
 use super::scope::Scopes;
 use super::text::{Text, type_name};
-use crate::needs::{computes_f16, uses};
-use crate::{ENTRY_POINT, EmitError};
+use crate::needs::{rounds_f16, uses};
+use crate::{DialectOptions, ENTRY_POINT, EmitError};
 use drift_bundle::caps::{Dialect, Features, ImageKind};
 use drift_kernel::{
     Access, Binding, BindingType, Block, Builtin, Expr, ExprId, Kernel, LoopId, Scalar, Stmt, Type,
@@ -34,14 +34,19 @@ pub struct Writer<'k> {
     pub natural: HashMap<ExprId, usize>,
 }
 
+/// Whether a kernel has halves as a type of values, for which the device needs an extension.
+pub fn native_half(kernel: &Kernel, options: &DialectOptions) -> bool {
+    options.native_half && rounds_f16(kernel)
+}
+
 /// A physical kernel as OpenCL C.
 ///
 /// # Errors
 /// As [`crate::emit`].
-pub fn write(kernel: &Kernel) -> Result<String, EmitError> {
+pub fn write(kernel: &Kernel, options: &DialectOptions) -> Result<String, EmitError> {
     let mut w = Writer {
         kernel,
-        native_half: computes_f16(kernel),
+        native_half: native_half(kernel, options),
         names: Names::default(),
         functions: Functions::default(),
         scopes: Scopes::new(),
@@ -137,7 +142,14 @@ impl Writer<'_> {
                 return Err(self.malformed(format!("array `{}` has no elements", shared.name)));
             }
             let name = self.names.unique(&shared.name);
-            let ty = self.type_name(shared.elem);
+            let ty = match shared.elem.scalar {
+                // halves are no type of variables: their bits, for `vload_half` and its like
+                Scalar::F16 if !self.native_half => match shared.elem.width {
+                    1 => "ushort".to_owned(),
+                    width => format!("ushort{width}"),
+                },
+                _ => self.type_name(shared.elem),
+            };
             self.scopes.line(format!("__local {ty} {name}[{}];", shared.len));
             self.shared.push(name);
         }

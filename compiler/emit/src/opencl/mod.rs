@@ -12,9 +12,9 @@
 //!     __write_only image2d_t y0)
 //! ```
 //!
-//! - **f16.** Values that are only moved between memory and f32 are f32 all along, loaded by
-//!   `vload_half` and stored by `vstore_half`, which every device has. Only a kernel that computes in
-//!   f16 asks for `cl_khr_fp16`.
+//! - **f16.** Halves that are only moved are f32 all along, loaded by `vload_half` and stored by
+//!   `vstore_half`, which every device has. A kernel that computes in f16 asks for `cl_khr_fp16`, or,
+//!   for a device without, computes in f32 and rounds each result.
 //! - **Vectors of bools** are what comparisons of vectors give: ints of 0 and -1.
 //! - **Integers wrap.** Signed sums are computed as unsigned ones, which C lets overflow.
 //! - Text depends on the device in few places only, through macros that its own compiler defines:
@@ -29,4 +29,4 @@ mod scope;
 mod stmt;
 mod text;
 
-pub use kernel::write;
+pub use kernel::{native_half, write};

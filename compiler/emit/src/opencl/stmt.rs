@@ -45,11 +45,13 @@ impl Writer<'_> {
                 self.statement(format!("{} = {};", place.text, value.text))
             }
             Stmt::StoreShared { shared, index, value } => {
-                let value = self.value(value)?;
-                let place = self.shared_element(shared, index)?;
-                self.statement(format!("{} = {};", place.text, value.text))
+                let (name, elem) = self.shared_array(shared)?;
+                self.store((name, "__local ", elem), index, value)
             }
-            Stmt::StoreBuffer { binding, index, value } => self.store_buffer(binding, index, value),
+            Stmt::StoreBuffer { binding, index, value } => {
+                let (name, elem) = self.buffer(binding)?;
+                self.store((name, "", elem), index, value)
+            }
             Stmt::StoreImage { binding, ref coords, value } => {
                 let value = self.value(value)?;
                 let (image, at) = self.texel(binding, coords)?;
@@ -155,8 +157,14 @@ impl Writer<'_> {
         }
         let text = match *self.kernel.expr(id) {
             Expr::Var { var, index } => self.var(var, index)?,
-            Expr::Shared { shared, index } => self.shared_element(shared, index)?,
-            Expr::Buffer { binding, index } => self.load_buffer(binding, index)?,
+            Expr::Shared { shared, index } => {
+                let (name, elem) = self.shared_array(shared)?;
+                self.load((name, "__local ", elem), index)?
+            }
+            Expr::Buffer { binding, index } => {
+                let (name, elem) = self.buffer(binding)?;
+                self.load((name, "", elem), index)?
+            }
             Expr::Image { binding, ref coords } => {
                 let (image, at) = self.texel(binding, coords)?;
                 call("read_imagef", &[&image, &at])
@@ -174,6 +182,7 @@ impl Writer<'_> {
                     SubgroupOp::Max => "sub_group_reduce_max",
                 };
                 let text = self.by_component(a, |x| call(name, &[x]))?;
+                let text = self.rounded(id, text)?;
                 return self.name_value(id, &text, at).map(|_| ());
             }
             Expr::SubgroupShuffleXor(a, mask) => {
@@ -252,10 +261,11 @@ impl Writer<'_> {
         }
     }
 
-    fn shared_element(&mut self, id: SharedId, index: ExprId) -> Result<Text, EmitError> {
-        match self.shared.get(id.0 as usize).cloned() {
-            Some(name) => self.element(name, index),
-            None => Err(self.malformed(format!("workgroup array {} does not exist", id.0))),
+    fn shared_array(&self, id: SharedId) -> Result<(String, Vector), EmitError> {
+        let index = id.0 as usize;
+        match (self.shared.get(index), self.kernel.shared.get(index)) {
+            (Some(name), Some(shared)) => Ok((name.clone(), shared.elem)),
+            _ => Err(self.malformed(format!("workgroup array {} does not exist", id.0))),
         }
     }
 
@@ -268,27 +278,22 @@ impl Writer<'_> {
         }
     }
 
-    fn load_buffer(&mut self, id: BindingId, index: ExprId) -> Result<Text, EmitError> {
-        let (name, elem) = self.buffer(id)?;
+    /// Reads an element of an array.
+    fn load(&mut self, (name, space, elem): Array, index: ExprId) -> Result<Text, EmitError> {
         if elem.scalar != Scalar::F16 || self.native_half {
             return self.element(name, index);
         }
         let index = self.value(index)?;
-        // elements are aligned to their size
-        let function = match elem.width {
-            1 => "vload_half".to_owned(),
-            n => format!("vloada_half{n}"),
-        };
-        Ok(call(&function, &[&index, &Text::primary(name)]))
+        let pointer = halves(&name, space, "const ");
+        Ok(call(&format!("vload{}", half_suffix(elem.width)), &[&index, &pointer]))
     }
 
-    fn store_buffer(
+    fn store(
         &mut self,
-        id: BindingId,
+        (name, space, elem): Array,
         index: ExprId,
         value: ExprId,
     ) -> Result<(), EmitError> {
-        let (name, elem) = self.buffer(id)?;
         if elem.scalar != Scalar::F16 || self.native_half {
             let value = self.value(value)?;
             let place = self.element(name, index)?;
@@ -296,16 +301,19 @@ impl Writer<'_> {
         }
         // the store rounds: no need to do it before
         let value = match *self.kernel.expr(value) {
-            Expr::Cast(Scalar::F16, wide) if self.uses[value.0 as usize] == 1 => wide,
+            Expr::Cast(Scalar::F16, wide)
+                if self.uses[value.0 as usize] == 1
+                    && self.vector_of(wide)?.scalar == Scalar::F32 =>
+            {
+                wide
+            }
             _ => value,
         };
         let value = self.value(value)?;
         let index = self.value(index)?;
-        let function = match elem.width {
-            1 => "vstore_half_rte".to_owned(),
-            n => format!("vstorea_half{n}_rte"),
-        };
-        let store = call(&function, &[&value, &index, &Text::primary(name)]);
+        let pointer = halves(&name, space, "");
+        let function = format!("vstore{}_rte", half_suffix(elem.width));
+        let store = call(&function, &[&value, &index, &pointer]);
         self.statement(format!("{};", store.text))
     }
 
@@ -334,6 +342,22 @@ impl Writer<'_> {
         let at = Text::new(format!("({ty})({})", list.join(", ")), Binds::Unary);
         Ok((Text::primary(self.bindings[id.0 as usize].clone()), at))
     }
+}
+
+/// Name, address space (empty: a pointer to its elements) and element type of an array.
+type Array = (String, &'static str, Vector);
+
+/// An array as a pointer to single halves.
+fn halves(name: &str, space: &str, constant: &str) -> Text {
+    match space {
+        "" => Text::primary(name),
+        _ => Text::new(format!("({space}{constant}half *){name}"), Binds::Unary),
+    }
+}
+
+/// Elements of 2 and 4 halves are aligned to their size; 3 take the place of 4.
+fn half_suffix(width: u8) -> String {
+    if width == 1 { "_half".to_owned() } else { format!("a_half{width}") }
 }
 
 fn has_barrier(block: &Block) -> bool {
