@@ -28,8 +28,8 @@ pub fn check_golden(name: &str, text: &str) -> Result<(), String> {
 }
 
 /// Emits a physical kernel in every dialect that can express it, validates the results and compares
-/// them with the goldens `<name>.spvasm`, `<name>.metal` and `<name>.wgsl`. A dialect that refuses
-/// the kernel has the refusal as its golden.
+/// them with the goldens `<name>.spvasm`, `<name>.metal`, `<name>.wgsl` and `<name>.cl`. A dialect that
+/// refuses the kernel has the refusal as its golden.
 ///
 /// # Errors
 /// All differences, and everything a validator says.
@@ -45,8 +45,12 @@ pub fn check_kernel(name: &str, kernel: &Kernel) -> Result<(), String> {
 }
 
 /// Dialects that goldens exist of, and the extensions of their files.
-const DIALECTS: [(Dialect, &str); 3] =
-    [(Dialect::SpirV, "spvasm"), (Dialect::Msl, "metal"), (Dialect::Wgsl, "wgsl")];
+const DIALECTS: [(Dialect, &str); 4] = [
+    (Dialect::SpirV, "spvasm"),
+    (Dialect::Msl, "metal"),
+    (Dialect::Wgsl, "wgsl"),
+    (Dialect::OpenClC, "cl"),
+];
 
 /// (extension, text) per dialect, in the order of [`DIALECTS`].
 fn validated(kernel: &Kernel) -> Result<Vec<(&'static str, String)>, String> {

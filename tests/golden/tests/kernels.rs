@@ -40,6 +40,7 @@ fn one_kernel_in_all_storages() {
         ("texture2d", Storage::Image(ImageKind::Texture2d)),
         ("texture2d_array", Storage::Image(ImageKind::Texture2dArray)),
         ("texture3d", Storage::Image(ImageKind::Texture3d)),
+        ("texel_buffer", Storage::Image(ImageKind::TexelBuffer)),
     ];
     let mut problems = Vec::new();
     for (storage_name, storage) in storages {

@@ -21,11 +21,12 @@ use std::path::Path;
 /// What both models are compiled for, and the dialects whose text is kept of kernels that no variant
 /// before has. Every kernel is emitted and validated in all dialects, and is readable in one at
 /// least; for the rest hashes must do, as nobody reads a megabyte.
-const VARIANTS: [(&str, Precision, &[Dialect]); 4] = [
+const VARIANTS: [(&str, Precision, &[Dialect]); 5] = [
     ("vulkan-modern", Precision::F32, &[Dialect::SpirV, Dialect::Wgsl]),
     ("webgpu-generic", Precision::F32, &[Dialect::Wgsl]),
     ("vulkan-modern", Precision::Mixed, &[Dialect::Msl]),
     ("metal-generic", Precision::Mixed, &[Dialect::Msl]),
+    ("opencl-generic", Precision::Mixed, &[Dialect::OpenClC]),
 ];
 
 /// At most so many dispatches and distinct kernels, on any of [`VARIANTS`]. Fewer is fine: then
