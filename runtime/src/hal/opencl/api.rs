@@ -1,8 +1,8 @@
 //! The calls of OpenCL 1.2 that replaying needs, and owners of its objects.
 //!
-//! `cl3` looks the library up at run time (`libOpenCL.so.1`, `OpenCL.dll`, the framework of macOS,
-//! or what `OPENCL_DYLIB_PATH` says). Its functions by name are called, not its wrappers: those ask
-//! for an event with every command, which a replay of hundreds has no use for.
+//! `cl3` declares the library's functions, which are looked up by name at run time. They are called
+//! directly and not through its wrappers: those ask for an event with every command, which a replay
+//! of hundreds has no use for, and look for the library in fewer places.
 
 use super::error::{ClResultExt, driver};
 use crate::error::{Result, RuntimeError};
@@ -14,18 +14,49 @@ use cl3::types::{
 };
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
 
-/// The library, loaded at the first call.
+/// Where the library is, the first that loads.
+const NAMES: &[&str] = if cfg!(windows) {
+    &["OpenCL.dll"]
+} else if cfg!(target_vendor = "apple") {
+    &["/System/Library/Frameworks/OpenCL.framework/OpenCL"]
+} else if cfg!(target_os = "android") {
+    // an app may use it if its manifest has a `uses-native-library` for it
+    &["libOpenCL.so", "/vendor/lib64/libOpenCL.so", "/system/vendor/lib64/libOpenCL.so"]
+} else {
+    &["libOpenCL.so.1", "libOpenCL.so"]
+};
+
+/// The library, loaded at the first call; what `OPENCL_DYLIB_PATH` names goes first.
+fn loaded() -> &'static Result<OpenClRuntime, String> {
+    static LIBRARY: OnceLock<Result<OpenClRuntime, String>> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let chosen = std::env::var("OPENCL_DYLIB_PATH").unwrap_or_default();
+        let chosen = chosen.split(';').filter(|name| !name.is_empty());
+        let mut why = String::new();
+        for name in chosen.chain(NAMES.iter().copied()) {
+            // SAFETY: loading runs the library's initializers, which is the purpose; the functions
+            // are declared as the standard declares them, and each is looked up by its name.
+            match unsafe { OpenClRuntime::load(name) } {
+                Ok(library) => return Ok(library),
+                Err(e) => why = format!("{name}: {e}"),
+            }
+        }
+        Err(why)
+    })
+}
+
 fn library() -> Result<&'static OpenClRuntime, cl_int> {
-    cl3::load_library().as_ref().map_err(|_| DLOPEN_FUNCTION_NOT_AVAILABLE)
+    loaded().as_ref().map_err(|_| DLOPEN_FUNCTION_NOT_AVAILABLE)
 }
 
 /// Whether there is an OpenCL library at all.
 pub(crate) fn available() -> Result<()> {
-    match cl3::load_library() {
+    match loaded() {
         Ok(_) => Ok(()),
-        Err(e) => {
-            let reason = format!("no OpenCL library ({e}); OPENCL_DYLIB_PATH may name one");
+        Err(why) => {
+            let reason = format!("no OpenCL library ({why}); OPENCL_DYLIB_PATH may name one");
             Err(RuntimeError::NoDevice { reason })
         }
     }

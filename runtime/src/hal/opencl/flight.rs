@@ -139,7 +139,24 @@ impl Flight {
         if let Some(oldest) = number.checked_sub(RING) {
             self.wait(oldest, timeout)?;
         }
-        let slot = number % RING;
+        let started = self.enqueue(device, queue, number % RING, commands, fetch);
+        if started.is_err() {
+            // what was enqueued before it failed copies to our memory, which no event tells of
+            let _ = queue.finish();
+        }
+        started?;
+        self.next += 1;
+        Ok(number)
+    }
+
+    fn enqueue(
+        &mut self,
+        device: &OpenClDevice,
+        queue: &Queue,
+        slot: u64,
+        commands: impl FnOnce() -> Result<()>,
+        fetch: Option<(&Mem, u64, u64)>,
+    ) -> Result<()> {
         commands()?;
         let mut fetched_bytes = 0;
         if let Some((buffer, offset, bytes)) = fetch {
@@ -156,8 +173,7 @@ impl Flight {
         let event = queue.marker().check("clEnqueueMarkerWithWaitList")?;
         queue.flush().check("clFlush")?;
         self.slots[slot as usize] = Slot { event: Some(event), fetched_bytes };
-        self.next += 1;
-        Ok(number)
+        Ok(())
     }
 
     /// Waits until submit `number` and all before it have finished.
