@@ -583,10 +583,10 @@ fn equal_kernels_are_equal_bytes() {
 #[test]
 fn a_dialect_without_a_writer() {
     let k = map("plain", 1, |_, x| x);
-    let error = emit(&k, Dialect::OpenClC, &DialectOptions::default()).unwrap_err();
+    let error = emit(&k, Dialect::KernelIr, &DialectOptions::default()).unwrap_err();
     assert!(matches!(error, EmitError::Unsupported { .. }));
     let message = error.to_string();
-    assert!(message.contains("`plain`") && message.contains("OpenClC"), "{message}");
+    assert!(message.contains("`plain`") && message.contains("KernelIr"), "{message}");
 }
 
 #[test]
