@@ -122,6 +122,10 @@ unsafe impl Sync for DeviceId {}
 
 #[derive(Clone, Copy)]
 pub(crate) struct PlatformId(cl_platform_id);
+// SAFETY: a name, valid for the life of the process.
+unsafe impl Send for PlatformId {}
+// SAFETY: as above.
+unsafe impl Sync for PlatformId {}
 
 /// Asks for a value twice: for its size, and for its bytes.
 fn bytes_of(
@@ -166,6 +170,13 @@ impl PlatformId {
     pub fn text(self, what: cl_uint) -> String {
         let asked = bytes_of(|n, at, size| status!(clGetPlatformInfo(self.0, what, n, at, size)));
         asked.map_or_else(|_| String::new(), text_of)
+    }
+
+    /// A function of one of its extensions.
+    pub fn function(self, name: &CStr) -> Option<*mut c_void> {
+        let function =
+            library().ok()?.clGetExtensionFunctionAddressForPlatform(self.0, name.as_ptr());
+        function.filter(|f| !f.is_null())
     }
 
     /// Its devices of any kind.
@@ -302,6 +313,10 @@ impl Program {
 }
 
 impl Kernel {
+    pub fn raw(&self) -> cl_kernel {
+        self.0
+    }
+
     pub fn set_mem(&mut self, index: u32, mem: &Mem) -> Result<(), cl_int> {
         let value = &raw const mem.0;
         status!(clSetKernelArg(self.0, index, size_of::<cl_mem>(), value.cast()))
@@ -341,6 +356,10 @@ impl Wanted {
 /// Commands. Each is behind all before it on the same queue. What they refer to must stay alive until
 /// they have run; OpenCL keeps its own objects alive itself, so that concerns host memory only.
 impl Queue {
+    pub fn raw(&self) -> cl_command_queue {
+        self.0
+    }
+
     pub fn dispatch(
         &self,
         kernel: &Kernel,

@@ -2,7 +2,8 @@
 //!
 //! One context per open device, one queue per session. The queue runs commands in their order, so a
 //! plan's barriers are no commands; a replay enqueues the kernels of an entry point one after the
-//! other, with arguments that were set when the session was made.
+//! other, with arguments that were set when the session was made, or all of them with one call where
+//! the driver can record commands.
 
 mod api;
 mod error;
@@ -11,6 +12,7 @@ mod objects;
 mod physical;
 mod program;
 mod programs;
+mod recorded;
 mod timing;
 
 pub(crate) use program::OpenClProgram;

@@ -22,6 +22,7 @@ const WARP_SIZE_NV: u32 = 0x4003;
 /// A device and its answers.
 #[derive(Clone)]
 pub(crate) struct Physical {
+    pub platform: PlatformId,
     pub id: DeviceId,
     pub info: DeviceInfo,
     /// Everything that a compiled program depends on beside its source.
@@ -104,7 +105,7 @@ impl Physical {
             memory_bytes: id.number(ask::CL_DEVICE_GLOBAL_MEM_SIZE),
             capabilities,
         };
-        Some(Physical { id, info, identity })
+        Some(Physical { platform, id, info, identity })
     }
 }
 
