@@ -40,7 +40,7 @@ pub(crate) fn hex(value: u64, digits: u32) -> String {
     (0..digits).rev().map(digit).collect()
 }
 
-/// What [`write`] has put into a file, if the file is whole.
+/// What [`write()`] has put into a file, if the file is whole.
 pub(crate) fn read(path: &Path, magic: Magic) -> Option<Vec<u8>> {
     let mut file = fs::read(path).ok()?;
     let data = file.get(HEADER_BYTES..)?;
