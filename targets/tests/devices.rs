@@ -10,6 +10,7 @@ const REQUIRED: &[&str] = &[
     "opencl-generic",
     "metal-generic",
     "lavapipe",
+    "pocl",
     "nvidia-h200",
     "nvidia-rtx-4090",
     "adreno-740",
