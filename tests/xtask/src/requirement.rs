@@ -61,6 +61,12 @@ const REQUIREMENTS: &[Requirement] = &[
         check: pocl,
     },
     Requirement {
+        name: "clang",
+        needed_by: "the check that a compiler takes our OpenCL C",
+        source: Source::Apt(&["clang-15"]),
+        check: |root| version_line(root, "clang-15", &["--version"]),
+    },
+    Requirement {
         name: "validation layers",
         needed_by: "the checks that Vulkan is used without a validation message",
         source: Source::Apt(&["vulkan-validationlayers"]),
