@@ -1,7 +1,7 @@
 //! Every case of every operator in a setup, on the device of an API.
 //!
 //! A table is printed: operator × passed / unsupported, because … / failed. What is not supported
-//! says so itself; what fails must be listed in [`KNOWN`], and what is listed must fail.
+//! says so itself; what fails must be listed in `KNOWN`, and what is listed must fail.
 //! `DRIFT_OP=softmax` runs one operator, `DRIFT_CASE=odd` the cases with this in their name.
 
 use crate::op_case::{Outcome, Setup, run};

@@ -85,7 +85,7 @@ pub struct ChatArgs {
 pub struct LogitsArgs {
     /// A bundle of a language model
     pub bundle: PathBuf,
-    /// Token ids, [positions]
+    /// Token ids, one per position
     #[arg(long, value_name = "IDS.npy")]
     pub ids: PathBuf,
     /// Compute the first N positions by one prefill and the rest by decode steps [default: all by prefill]
