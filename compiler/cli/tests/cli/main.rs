@@ -13,6 +13,7 @@ mod bundles;
 mod hostile_models;
 mod language_models;
 mod networks;
+mod opencl;
 mod outputs;
 mod program;
 mod usage;
