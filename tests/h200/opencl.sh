@@ -11,7 +11,7 @@ driftc=$1
 ops=$2
 shift 2
 # a container may have the driver's library without the file that tells loaders of it
-if [ ! -e /etc/OpenCL/vendors/nvidia.icd ]; then
+if ldconfig -p | grep -q libnvidia-opencl && [ ! -e /etc/OpenCL/vendors/nvidia.icd ]; then
     mkdir -p /etc/OpenCL/vendors && echo libnvidia-opencl.so.1 > /etc/OpenCL/vendors/nvidia.icd
 fi
 "$driftc" devices | grep -v '^  '
