@@ -108,6 +108,13 @@ impl OpenClProgram {
         outcome
     }
 
+    /// Stands for a lost device in tests.
+    #[cfg(test)]
+    pub(crate) fn simulate_loss(&mut self) {
+        let lost: Result<()> = Err(RuntimeError::DeviceLost);
+        let _ = self.watch(lost);
+    }
+
     fn alive(&self) -> Result<()> {
         if self.abandoned { Err(RuntimeError::DeviceLost) } else { Ok(()) }
     }
@@ -294,5 +301,56 @@ impl Drop for OpenClProgram {
         }
         // SAFETY: dropped once, here, and not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.gpu) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::RuntimeErrorKind, hal::Hal, session::DriverCache};
+    use drift_bundle::{BundleWriter, Meta, ShaderSet, caps::*, plan::*};
+
+    #[test]
+    fn a_lost_device_stays_lost_and_cleans_up() {
+        let Ok(device) = OpenClDevice::open(0) else {
+            println!("skipped: no OpenCL device");
+            return;
+        };
+        let io = Io {
+            name: "y".into(),
+            elem: ElemType::F32,
+            device_elem: ElemType::F32,
+            shape: vec![2],
+            object: 0,
+            offset: 0,
+        };
+        let object = Object { role: ObjectRole::State, kind: ObjectKind::Buffer { bytes: 8 } };
+        let entry =
+            EntryPoint { name: "main".into(), inputs: vec![], outputs: vec![io], steps: vec![] };
+        let plan = Plan { objects: vec![object], entry_points: vec![entry], ..Plan::default() };
+        let mut writer = BundleWriter::new(Meta::new("state", "test", "0"));
+        let requirements = Requirements::new(Api::OpenCl, Dialect::OpenClC, "test");
+        writer.add_variant(requirements, plan, ShaderSet::new());
+        let bundle = Bundle::from_vec(writer.to_vec(&[]).unwrap()).unwrap();
+        let request = LoadRequest { bundle: &bundle, variant: 0, cache: &DriverCache::Off };
+        let mut program = device.load(&request).unwrap();
+        program.submit(0, 1, None).unwrap();
+        program.wait().unwrap();
+        assert_eq!(program.output(0, 0), [0; 8]);
+        program.simulate_loss();
+        let fill = &mut |_: &mut [u8]| Ok(());
+        for e in [
+            program.submit(0, 1, None).map(|_| ()).unwrap_err(),
+            program.profile(0).map(|_| ()).unwrap_err(),
+            program.write(0, 0, 4, fill).unwrap_err(),
+            program.read(0, 0, &mut [0; 4]).unwrap_err(),
+            program.wait_for(0).unwrap_err(),
+        ] {
+            assert_eq!(e.kind(), RuntimeErrorKind::DeviceLost, "{e}");
+        }
+        program.wait().unwrap();
+        drop(program);
+        // another session is not affected
+        device.load(&request).unwrap().submit(0, 1, None).unwrap();
     }
 }
