@@ -98,14 +98,13 @@ pub fn dialect_caps(dialect: Dialect) -> DialectCaps {
             matrix_shapes: matrix_shapes(&[8, 16]),
             bindings: 1000,
         },
-        // A pointer and an offset for each buffer: 64 of them fit into the 1,024 bytes of arguments
-        // that every device takes.
+        // The number of arguments is the device's limit (CL_DEVICE_MAX_PARAMETER_SIZE).
         Dialect::OpenClC => DialectCaps {
             dialect,
             has_writer: true,
             features: COMMON.difference(Features::COOPERATIVE_MATRIX).union(Features::TEXEL_BUFFER),
             matrix_shapes: Vec::new(),
-            bindings: 64,
+            bindings: u32::MAX,
         },
         Dialect::KernelIr => DialectCaps {
             dialect,
