@@ -6,8 +6,8 @@ use drift_ir::{Def, Graph, Operand, PointwiseOp, Tensor};
 use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options};
 use drift_kernel::tensor::{Elem, Layout, Storage, pack, unpack};
 use drift_ops::lower::{ArgRef, Lowering, Placement, Target, lower_node};
-use drift_ops::ops::linear::{GAMMA, Spec, X, case};
-use drift_ops::quant::{Group, Scheme};
+use drift_ops::ops::linear::{DATA, GAMMA, SCALES, Spec, X, case};
+use drift_ops::quant::{Group, Scheme, host};
 use drift_ops::{Case, eval_node, infer_node};
 
 fn target(int8: bool, full_invocations: u64) -> Target {
@@ -75,6 +75,27 @@ fn rounded(case: &Case, spec: &Spec) -> Case {
     case
 }
 
+/// Weights with scales of groups as int8 matrices see them: rounded to a step per row, that of 8 (or
+/// 127) steps of its largest group.
+fn rescaled(case: &Case, spec: &Spec) -> Case {
+    let [data, scales] = [DATA, SCALES].map(|i| case.operands[i].as_ref().unwrap());
+    let mut w = host::dequantized(spec.scheme, spec.n, spec.k, data, Some(scales)).unwrap();
+    let words: Vec<u32> = scales.to_i64s().iter().map(|v| *v as u32).collect();
+    let per_row = words.len() / spec.n;
+    let steps = if spec.scheme.bits() == 4 { 8.0 } else { 127.0 };
+    for (row, words) in w.chunks_mut(spec.k).zip(words.chunks(per_row)) {
+        let halves = words.iter().flat_map(|w| [*w as u16, (w >> 16) as u16]);
+        let most = halves.map(|h| half::f16::from_bits(h).to_f32().abs()).fold(0f32, f32::max);
+        let step = most * (steps / 127.0);
+        row.iter_mut().for_each(|w| *w = (*w * (1.0 / step)).round_ties_even() * step);
+    }
+    let mut case = case.clone();
+    case.attrs.set("scheme", "f32");
+    case.operands[DATA] = Some(Tensor::from_f32([spec.n, spec.k], &w));
+    case.operands[SCALES] = None;
+    case
+}
+
 fn graph(case: &Case) -> (Graph, drift_ir::NodeId) {
     let mut g = Graph::new("linear");
     let mut operands = Vec::new();
@@ -97,8 +118,13 @@ fn graph(case: &Case) -> (Graph, drift_ir::NodeId) {
 fn check(m: usize, spec: &Spec, half: bool, target: &Target, allowed: f64) -> Vec<String> {
     let case = case(m, spec);
     let place = format!("{} half {half}", case.name);
-    let int8 = target.int8_activations && matches!(spec.scheme, Scheme::Q8 | Scheme::Q4);
-    let seen = if int8 { rounded(&case, spec) } else { case.clone() };
+    let many = m >= 256 || spec.scheme.group().is_none();
+    let int8 = target.int8_activations && !spec.scheme.is_float() && many;
+    let seen = match (int8, spec.scheme.group()) {
+        (false, _) => case.clone(),
+        (true, None) => rounded(&case, spec),
+        (true, Some(_)) => rescaled(&rounded(&case, spec), spec),
+    };
     let (g, id) = graph(&seen);
     let stored: Vec<Option<Tensor>> = seen.operands.clone();
     let want = eval_node(&g, g.node(id), &stored).expect("the case is sound")[0].to_f64s();
@@ -190,10 +216,25 @@ fn integers_with_int8_matrices() {
             let spec = Spec { gate, norm: Some(1e-5), ..plain(scheme, n, k) };
             check(m, &spec, false, &target, INTEGERS);
         }
-        // scales of groups are left to f16
+        // scales of groups are left to f16 where a copy of the weights is not worth it
         let ran = check(40, &plain(Scheme::Q4Groups(Group::G32), n, k), true, &target, HALVES);
         assert_eq!(ran, ["linear_matrix"]);
     }
+}
+
+#[test]
+fn groups_with_int8_matrices() {
+    let target = target(true, 1024 * 64);
+    for scheme in Scheme::ALL.into_iter().filter(|s| s.group().is_some()) {
+        // fewer units than invocations that share a row, and more
+        for (n, k) in [(37, 72), (12, 1056)] {
+            let ran = check(256, &plain(scheme, n, k), false, &target, INTEGERS);
+            assert_eq!(ran, ["linear_quantize", "linear_rescale", "linear_matrix_i8"]);
+        }
+    }
+    let gate = Some(PointwiseOp::Silu);
+    let spec = Spec { gate, norm: Some(1e-5), ..plain(Scheme::Q4Groups(Group::G32), 40, 64) };
+    check(257, &spec, false, &target, INTEGERS);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod cooperative_tile;
 mod gemv;
 mod plain;
 mod quantize_rows;
+mod rescale_rows;
 mod tiled;
 pub mod weights;
 

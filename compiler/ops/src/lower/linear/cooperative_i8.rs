@@ -1,12 +1,14 @@
 //! The product of many rows with int8 matrices: rows of x are quantized first, each with its own
-//! scale; weights of 8 bits go into workgroup memory as they are, those of 4 bits as bytes. Sums
-//! are exact in int32 over the whole depth and are scaled once, at the end.
+//! scale; weights of 8 bits go into workgroup memory as they are, those of 4 bits as bytes; those with
+//! scales of groups are copied with one scale per row first. Sums are exact in int32 over the whole
+//! depth and are scaled once, at the end.
 
 use super::cooperative_tile::{Fill, Format, Operands, Plan, product};
 use super::weights::Weights;
-use super::{Linear, cooperative, cooperative_tile, quantize_rows};
+use super::{Linear, cooperative, quantize_rows, rescale_rows};
 use crate::Result;
 use crate::lower::{Lowering, Target};
+use crate::ops::linear::DATA;
 use crate::quant::Scheme;
 use drift_bundle::caps::{MatrixElem, MatrixShape};
 use drift_kernel::builder::V;
@@ -25,9 +27,19 @@ const PLANS: [Plan; 3] = [
     Plan { rows: 32, columns: 32, step: 128, subgroups: [2, 2] },
 ];
 
+/// Rows of x from which weights with scales of groups are worth a rescaled copy.
+const MANY_ROWS: usize = 256;
+
 /// The tile, where the device gains by int8 and has such matrices.
 pub fn plan(target: &Target, p: &Linear) -> Option<Plan> {
-    let integers = matches!(p.spec.scheme, Scheme::Q8 | Scheme::Q4);
+    let integers = match p.spec.scheme {
+        Scheme::Q8 | Scheme::Q4 => true,
+        Scheme::Q8Groups(_) | Scheme::Q4Groups(_) => {
+            let bytes = (p.n * p.spec.scheme.padded_k(p.k)) as u64;
+            p.m >= MANY_ROWS && bytes <= target.max_object_bytes
+        }
+        Scheme::F32 | Scheme::F16 => false,
+    };
     let has = target.int8_activations && target.caps.matrix_shapes.contains(&SHAPE);
     if !(integers && has) {
         return None;
@@ -104,13 +116,24 @@ impl<'b> Fill<'b> for Integers<'_> {
 /// Lowers a product with `plan`.
 pub fn lower(l: &mut Lowering<'_>, p: &Linear, plan: &Plan) -> Result<()> {
     let quantized = quantize_rows::quantize(l, p)?;
+    let rescaled = match p.spec.scheme.group() {
+        Some(_) => Some(rescale_rows::rescale(l, p)?),
+        None => None,
+    };
     let k = l.kernel("linear_matrix_i8", [plan.invocations(), 1, 1], plan.workgroups(p));
     let data = l.temp_arg(&k, quantized.data, Access::Read);
     let row_scales = l.temp_arg(&k, quantized.scales, Access::Read);
-    let (w, out) = cooperative_tile::operands(l, p, &k)?;
+    let w = match rescaled {
+        Some(r) => {
+            let [data, scales] = [r.data, r.scales].map(|t| l.temp_arg(&k, t, Access::Read));
+            Weights::left(Scheme::Q8, [p.n, p.k], data, scales)
+        }
+        None => Weights::of(l, &k, DATA, (p.spec.scheme, p.n, p.k))?,
+    };
+    let out = l.out(&k, &p.matrix(p.outputs()))?;
     let b = &k.b;
     let rows = Rows { data };
-    let weights = Integers { w: &w, in_word: p.spec.scheme.per_word() as u32 };
+    let weights = Integers { w: &w, in_word: w.scheme.per_word() as u32 };
     let depth = (p.k as u32).next_multiple_of(plan.step);
     let lanes = if p.spec.gate.is_some() { 8 } else { 4 };
     let operands = Operands { left: &rows, right: &weights, depth };

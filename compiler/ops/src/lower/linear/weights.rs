@@ -37,6 +37,11 @@ impl Weights {
         Ok(Weights { scheme, n, k: columns, data, scales })
     }
 
+    /// Integer weights that an earlier kernel of the node left: data and a scale per row.
+    pub fn left(scheme: Scheme, [n, k]: [usize; 2], data: TensorId, scales: TensorId) -> Weights {
+        Weights { scheme, n, k, data, scales: Some(scales) }
+    }
+
     /// Columns with their padding.
     pub fn padded_k(&self) -> usize {
         self.scheme.padded_k(self.k)
@@ -81,6 +86,13 @@ impl Weights {
             (Some(scales), Some(g)) => b.load(scales, &[n, k / (2 * g as u32)]),
             _ => b.u32(0),
         }
+    }
+
+    /// The scales of groups `2 pair` and `2 pair + 1` of row `n`.
+    pub fn scale_pair<'b>(&self, b: &'b Builder, n: E<'b>, pair: E<'b>) -> [E<'b>; 2] {
+        let word = self.scales.map_or_else(|| b.u32(0), |s| b.load(s, &[n, pair]));
+        let both = word.unpack(Packing::Half2);
+        [both.lane(0), both.lane(1)]
     }
 
     /// The scale of the group of column `k` in the word that holds it.
@@ -169,4 +181,15 @@ pub fn nibbles<'b>(b: &'b Builder, word: E<'b>) -> [E<'b>; 2] {
 /// weights 0 to 3 plus 8, and weights 4 to 7 times 16.
 pub fn nibble_bytes(word: E<'_>) -> [E<'_>; 2] {
     [word.and(LOW), word.and(!LOW).xor(0x8080_8080u32)]
+}
+
+/// 1.5 * 2^23: added to a float below 2^22, it leaves the nearest integer in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// Four floats times `inverse` as int8 in a word, the first in its low byte; -128 to 127 each.
+pub fn rounded<'b>(b: &'b Builder, v: E<'b>, inverse: E<'b>) -> E<'b> {
+    let bits = v.fma(inverse.splat(4), b.lit_like(f64::from(ROUND), v.ty())).bitcast(Scalar::U32);
+    let byte = |i: u8| bits.lane(i).and(0xffu32);
+    let low = byte(0).or(byte(1).shl(8u32));
+    low.or(byte(2).shl(16u32)).or(bits.lane(3).shl(24u32))
 }

@@ -5,6 +5,7 @@
 
 use super::Gemv;
 use super::plan::unit;
+use crate::lower::linear::weights::rounded;
 use drift_kernel::builder::S;
 use drift_kernel::{E, Scalar};
 
@@ -18,9 +19,6 @@ pub struct Staged<'b> {
     planes: u32,
     units: u32,
 }
-
-/// 1.5 * 2^23: added to a float below 2^22, it leaves the nearest integer in the low bits.
-const ROUND: f32 = 12_582_912.0;
 
 impl<'b> Staged<'b> {
     pub fn new(g: &Gemv<'b, '_>) -> Staged<'b> {
@@ -215,14 +213,6 @@ const LEAST: f32 = 1e-30;
 
 fn peak_of(v: E<'_>) -> E<'_> {
     v.lane(0).max(v.lane(1)).max(v.lane(2).max(v.lane(3)))
-}
-
-/// Four floats as int8 in a word, the first in its low byte.
-fn rounded<'b>(b: &'b drift_kernel::Builder, v: E<'b>, inverse: E<'b>) -> E<'b> {
-    let bits = v.fma(inverse.splat(4), b.lit_like(f64::from(ROUND), v.ty())).bitcast(Scalar::U32);
-    let byte = |i: u8| bits.lane(i).and(0xffu32);
-    let low = byte(0).or(byte(1).shl(8u32));
-    low.or(byte(2).shl(16u32)).or(bits.lane(3).shl(24u32))
 }
 
 /// A plane known when the kernel is written, or not.
