@@ -2,13 +2,11 @@
 
 use crate::{
     bundle::Bundle,
-    error::{Result, RuntimeError, UnmetVariant},
+    error::{Result, RuntimeError},
+    explain::choose_variant,
     hal::{APIS, AnyDevice},
 };
-use drift_bundle::{
-    caps::{Api, Capabilities},
-    select,
-};
+use drift_bundle::caps::{Api, Capabilities};
 
 /// Best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,20 +198,4 @@ fn best_of(api: Api, bundle: &Bundle) -> Result<Device> {
         }
     }
     Err(RuntimeError::Unmet { variants })
-}
-
-/// Index of the variant to run, or what every variant lacks.
-pub(crate) fn choose_variant(
-    bundle: &Bundle,
-    caps: &Capabilities,
-) -> std::result::Result<usize, Vec<UnmetVariant>> {
-    let selection = select(bundle.requirements(), caps);
-    selection.best.ok_or_else(|| {
-        let describe = |r: drift_bundle::Rejected| UnmetVariant {
-            device: caps.device_name.clone(),
-            target: r.target,
-            unmet: r.unmet,
-        };
-        selection.rejected.into_iter().map(describe).collect()
-    })
 }

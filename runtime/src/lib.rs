@@ -28,6 +28,7 @@ mod bundle;
 mod convert;
 mod device;
 mod error;
+mod explain;
 pub mod generate;
 mod hal;
 #[cfg(feature = "mmap")]
@@ -40,5 +41,9 @@ pub use convert::{read_output, write_input};
 pub use device::{Device, DeviceInfo, DeviceKind};
 pub use drift_bundle::{BundleError, Unmet, caps, plan};
 pub use error::{Result, RuntimeError, RuntimeErrorKind, UnmetVariant};
+#[cfg(feature = "external")]
+#[doc(hidden)]
+pub use hal::external;
+pub use explain::{Choice, Verdict};
 pub use session::{DriverCache, GpuTime, Profile, ProfileRow, Session, SessionOptions, Ticket};
 pub use tensor::{OutputTensor, Outputs, TensorData, TensorRef};

@@ -3,8 +3,9 @@
 use crate::{
     bundle::Bundle,
     convert::{read_output, write_input},
-    device::{Device, choose_variant},
+    device::Device,
     error::{Result, RuntimeError},
+    explain::choose_variant,
     hal::{AnyProgram, FETCH_BYTES, Fetch, LoadRequest, Program, SubmitNumber},
     tensor::{OutputTensor, Outputs, TensorRef},
 };
