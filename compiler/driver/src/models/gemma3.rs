@@ -55,6 +55,11 @@ fn read(src: &Source, names: &Names) -> Result<Decoder> {
     let mut decoder = llama_shaped(src, &dims, &DEFAULTS, &style, names)?;
     decoder.embedding.scale = (dims.hidden as f64).sqrt();
     softcaps(cfg, &mut decoder, None, None)?;
+    // a configuration may name the scores' softcap, but the model has none (its q/k norms serve
+    // instead) and transformers ignores the key
+    for layer in &mut decoder.layers {
+        layer.attention.softcap = None;
+    }
     let pattern = match cfg.opt_size("sliding_window_pattern")? {
         Some(n) => n,
         None => cfg.size_or("_sliding_window_pattern", 6)?,

@@ -74,10 +74,12 @@ MODELS = {
         num_key_value_heads=2, head_dim=12, num_hidden_layers=3, intermediate_size=40, sliding_window=12,
         query_pre_attn_scalar=20, attn_logit_softcapping=4.0, final_logit_softcapping=8.0,
         hidden_activation="gelu_pytorch_tanh", pad_token_id=0, rms_norm_eps=1e-6)),
-    # five local layers would be too many here: pattern of 3, own RoPE base for local layers
+    # five local layers would be too many here: pattern of 3, own RoPE base for local layers; a softcap
+    # of scores that the configuration names and the model does not apply
     "gemma3": ("Gemma3", torch.bfloat16, 1, llama(
         num_key_value_heads=1, head_dim=24, num_attention_heads=2, num_hidden_layers=4, intermediate_size=40,
         sliding_window=10, sliding_window_pattern=3, query_pre_attn_scalar=24, rope_theta=1000000.0,
+        attn_logit_softcapping=4.0,
         rope_local_base_freq=10000.0, rope_scaling=dict(rope_type="linear", factor=8.0),
         hidden_activation="gelu_pytorch_tanh", pad_token_id=0, rms_norm_eps=1e-6)),
     # a window that the configuration names and does not use (5.x is right, 4.51 uses it nevertheless);
