@@ -313,8 +313,12 @@ fn compile_variant(
         return Ok(variant);
     }
     let start = Instant::now();
-    let plan_options =
-        PlanOptions { strategy: options.memory, in_place: !disabled("in-place"), max_object_bytes };
+    let plan_options = PlanOptions {
+        strategy: options.memory,
+        in_place: !disabled("in-place"),
+        exclusive_writes: spec.caps.api == Api::WebGpu,
+        max_object_bytes,
+    };
     let lowered: Vec<EntrySteps<'_>> = out
         .entries
         .iter()

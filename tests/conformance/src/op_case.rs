@@ -10,7 +10,7 @@
 //! ```
 
 use crate::{Array, gpu, worst};
-use drift_bundle::{BundleWriter, Meta};
+use drift_bundle::{BundleWriter, Meta, caps::Api};
 use drift_driver::lowering::{self, LowerOptions};
 use drift_driver::memory::Strategy;
 use drift_driver::plan::{self, EntrySteps, PlanOptions};
@@ -212,6 +212,7 @@ fn compile(b: &Built, setup: &Setup) -> Result<Compilation, String> {
     let options = PlanOptions {
         strategy: Strategy::default(),
         in_place: true,
+        exclusive_writes: setup.spec.caps.api == Api::WebGpu,
         max_object_bytes: setup.max_object_bytes,
     };
     let (name, graph) = ("main", &b.graph);

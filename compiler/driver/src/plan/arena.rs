@@ -16,6 +16,7 @@ impl Planner<'_> {
     pub(super) fn arena(
         &mut self,
         options: &PlanOptions,
+        apart: &dyn Fn(usize) -> bool,
     ) -> Result<(Vec<Record>, memory::MemorySummary)> {
         // lifetimes over steps
         let mut live: BTreeMap<Bound, (u32, u32)> = BTreeMap::new();
@@ -75,7 +76,7 @@ impl Planner<'_> {
         }
         self.updates(&index, &mut records)?;
         if options.in_place {
-            self.in_place(&bounds, &index, &mut records);
+            self.in_place(&bounds, &index, &mut records, apart);
         }
         let in_outputs: Vec<usize> = sub_offsets.iter().map(|s| s.0).collect();
         for &(i, _) in &sub_offsets {
@@ -176,6 +177,7 @@ impl Planner<'_> {
         bounds: &[Bound],
         index: &BTreeMap<Bound, usize>,
         records: &mut [AliasRecord],
+        apart: &dyn Fn(usize) -> bool,
     ) {
         let mut taken = vec![false; bounds.len()];
         for (at, step) in self.steps.steps.iter().enumerate() {
@@ -183,6 +185,7 @@ impl Planner<'_> {
             let [result] = node.results[..] else { continue };
             let Some(&r) = index.get(&Bound::Value(result)) else { continue };
             if records[r].alias_of.is_some()
+                || apart(at)
                 || self.steps.inside.iter().flatten().any(|i| i.parent == result)
                 || !node.store_view.is_identity()
                 // a node of several kernels may read the operand after it wrote the result

@@ -1,7 +1,8 @@
 //! Steps -> dispatches with bindings, and the barriers between them.
 
 use super::constants::PackedArgs;
-use super::{ArgInfo, DispatchInfo, Planner, STAGE, Spot, arg_bytes};
+use super::exclusive::exclusive;
+use super::{Apart, ArgInfo, DispatchInfo, Planner, STAGE, Spot, arg_bytes};
 use crate::error::{Result, StageError};
 use crate::lowering::Bound;
 use crate::weights::Packed;
@@ -17,22 +18,34 @@ pub(super) struct Pipelines {
 }
 
 impl Planner<'_> {
-    /// Dispatches and barriers; new kernels and pipelines go to `pipelines` and the plan.
+    /// Dispatches and barriers; new kernels and pipelines go to `pipelines` and the plan. With
+    /// `exclusive_writes`, steps whose bindings overlap otherwise than by being equal are added
+    /// there; those that are there already are an error.
     pub(super) fn dispatches(
         &mut self,
         packed: &PackedArgs,
         weights: &BTreeMap<Packed, Spot>,
         pipelines: &mut Pipelines,
+        entry: usize,
+        mut exclusive_writes: Option<&mut Apart>,
     ) -> Result<(Vec<DispatchInfo>, Vec<p::Step>)> {
         let mut infos = Vec::new();
         let mut out = Vec::new();
         let mut hazards = Hazards::default();
         for (at, step) in self.steps.steps.iter().enumerate() {
             let node = self.graph.node(step.node);
-            let physical = drift_kernel::virtualize(step.kernel.clone()).map_err(|e| {
+            let mut physical = drift_kernel::virtualize(step.kernel.clone()).map_err(|e| {
                 StageError::internal("virtualize", format!("{} at {}: {e}", node.op, node.path))
             })?;
-            let binds = self.binds(at, &physical, &step.args, (packed, weights))?;
+            let mut binds = self.binds(at, &physical, &step.args, (packed, weights))?;
+            if let Some(apart) = exclusive_writes.as_deref_mut()
+                && let Err(overlap) = exclusive(&mut physical, &mut binds)
+                && !apart.insert((entry, at))
+            {
+                let what = format!("{} at {}: {overlap}", node.op, node.path);
+                return Err(StageError::internal(STAGE, what)
+                    .help("compile with --disable in-place,zero-copy-concat"));
+            }
             if hazards.needs_barrier(&binds, &physical) {
                 out.push(p::Step::Barrier);
                 hazards = Hazards::default();

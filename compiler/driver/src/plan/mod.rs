@@ -5,6 +5,7 @@
 mod arena;
 mod constants;
 mod dispatches;
+mod exclusive;
 
 use crate::error::{Result, StageError};
 use crate::lowering::{Bound, Steps};
@@ -17,7 +18,7 @@ use drift_ir::{DType, Graph, ValueId};
 use drift_kernel::tensor::Elem;
 use drift_kernel::{Access, Kernel, TensorArg};
 use drift_ops::lower::Placement;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const STAGE: &str = "plan-memory";
 
@@ -95,6 +96,8 @@ pub struct ArgInfo {
 pub struct PlanOptions {
     pub strategy: Strategy,
     pub in_place: bool,
+    /// A dispatch that writes to a buffer binds it in no other way (WebGPU).
+    pub exclusive_writes: bool,
     pub max_object_bytes: u64,
 }
 
@@ -147,19 +150,40 @@ struct Planner<'a> {
     spots: BTreeMap<Bound, Spot>,
 }
 
+/// Steps (entry point, position) whose result must not take the place of an operand.
+type Apart = BTreeSet<(usize, usize)>;
+
 /// Plans memory and makes the dispatch lists.
 pub fn plan(
     entries: &[EntrySteps<'_>],
     pool: &mut WeightPool,
     options: &PlanOptions,
 ) -> Result<Planned> {
+    let mut apart = Apart::new();
+    loop {
+        let known = apart.len();
+        let planned = plan_with(entries, pool, options, &mut apart)?;
+        if apart.len() == known {
+            return Ok(planned);
+        }
+    }
+}
+
+/// Plans once; adds to `apart` the steps whose bindings the API would not take.
+fn plan_with(
+    entries: &[EntrySteps<'_>],
+    pool: &mut WeightPool,
+    options: &PlanOptions,
+    apart: &mut Apart,
+) -> Result<Planned> {
     let mut plan = p::Plan::default();
     let mut places = Vec::new();
-    for entry in entries {
+    for (number, entry) in entries.iter().enumerate() {
         let mut planner = Planner::new(entry, &mut plan, BTreeMap::new());
+        let apart = |step| apart.contains(&(number, step));
         let (inputs, outputs) = planner.boundary()?;
         planner.update_states()?;
-        let (records, summary) = planner.arena(options)?;
+        let (records, summary) = planner.arena(options, &apart)?;
         planner.images()?;
         let packed = planner.pack_weights(pool)?;
         places.push((planner.spots, (inputs, outputs), (records, summary), packed));
@@ -168,9 +192,12 @@ pub fn plan(
     let weights = place_weights(&mut plan, &packed, pool, options);
     let mut out = Vec::new();
     let mut pipelines = Pipelines::default();
-    for ((entry, (spots, io, seen, _)), packed) in entries.iter().zip(places).zip(&packed) {
+    let places = entries.iter().zip(places).zip(&packed);
+    for (number, ((entry, (spots, io, seen, _)), packed)) in places.enumerate() {
         let mut planner = Planner::new(entry, &mut plan, spots);
-        let (dispatches, steps) = planner.dispatches(packed, &weights, &mut pipelines)?;
+        let exclusive = options.exclusive_writes.then_some(&mut *apart);
+        let (dispatches, steps) =
+            planner.dispatches(packed, &weights, &mut pipelines, number, exclusive)?;
         let (inputs, outputs) = io;
         let name = entry.name.to_owned();
         plan.entry_points.push(p::EntryPoint { name, inputs, outputs, steps });

@@ -160,7 +160,12 @@ fn session(device: &Device, spec: &TargetSpec, g: &Graph) -> Result<Session, Fai
     let options = LowerOptions { zero_copy: true, wide: std::collections::BTreeSet::new() };
     let steps = lowering::lower_writable(g, &target, &mut placements, &options)?;
     let mut pool = WeightPool::default();
-    let options = PlanOptions { strategy: Strategy::default(), in_place: true, max_object_bytes };
+    let options = PlanOptions {
+        strategy: Strategy::default(),
+        in_place: true,
+        exclusive_writes: false,
+        max_object_bytes,
+    };
     let entry = EntrySteps { name: "main", graph: g, steps: &steps, placements: &placements };
     let mut planned = plan::plan(&[entry], &mut pool, &options)?;
     let (set, requirements) = shaders::emit(spec, &mut planned)?;
