@@ -29,7 +29,7 @@ pub struct DeviceInfo {
     pub driver: String,
     /// API version, `1.3.230` for example.
     pub api_version: String,
-    /// Bytes of the largest device-local heap.
+    /// Bytes of the largest device-local heap; 0 where the API does not tell (WebGPU).
     pub memory_bytes: u64,
     /// Answers of the driver itself, `device_name` among them.
     pub capabilities: Capabilities,
@@ -56,7 +56,7 @@ impl Device {
         }
         if all.is_empty() {
             let reason = match reasons.is_empty() {
-                true => "this build has no GPU API (features `vulkan`, `opencl`)".to_owned(),
+                true => "this build has no GPU API (features `vulkan`, `opencl`, `webgpu`)".to_owned(),
                 false => reasons.join("; "),
             };
             return Err(RuntimeError::NoDevice { reason });

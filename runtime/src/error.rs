@@ -75,6 +75,12 @@ pub enum RuntimeError {
     Compiler {
         log: String,
     },
+    /// The driver refused something, and says why.
+    #[cfg(feature = "webgpu")]
+    Refused {
+        what: &'static str,
+        message: String,
+    },
     /// A driver call failed in a way that the program cannot mend.
     Driver {
         call: &'static str,
@@ -94,6 +100,8 @@ impl RuntimeError {
             RuntimeError::DeviceLost => RuntimeErrorKind::DeviceLost,
             RuntimeError::Timeout { .. } => RuntimeErrorKind::Timeout,
             RuntimeError::Compiler { .. } | RuntimeError::Driver { .. } => RuntimeErrorKind::Driver,
+            #[cfg(feature = "webgpu")]
+            RuntimeError::Refused { .. } => RuntimeErrorKind::Driver,
         }
     }
 
@@ -140,6 +148,10 @@ impl fmt::Display for RuntimeError {
             }
             RuntimeError::Compiler { log } => {
                 write!(f, "the driver does not compile a kernel: {log}")
+            }
+            #[cfg(feature = "webgpu")]
+            RuntimeError::Refused { what, message } => {
+                write!(f, "the driver refused {what}: {message}")
             }
             RuntimeError::Driver { call, code } => {
                 let kind = if call.starts_with("vk") { "VkResult" } else { "error" };

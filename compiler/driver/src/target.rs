@@ -97,7 +97,8 @@ impl TargetSpec {
         // invocations that fill the device: 1024 per compute unit
         let units = device.facts.compute_units.map(|units| (units * 1024.0) as u64);
         // a processor's threads, each of which runs whole workgroups
-        let on_cpu = ["lavapipe", "pocl"].contains(&device.id.as_str());
+        let on_cpu =
+            ["lavapipe", "webgpu-lavapipe", "pocl", "swiftshader"].contains(&device.id.as_str());
         Some(TargetSpec {
             id: device.id.clone(),
             dialect: dialect_of(api),

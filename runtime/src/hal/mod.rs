@@ -2,12 +2,16 @@
 //! outside (`AnyDevice`, `AnyProgram`): adding an API is one module, one feature and one variant.
 #![allow(unsafe_code)]
 
-#[cfg(any(feature = "vulkan", feature = "opencl"))]
+#[cfg(any(feature = "vulkan", feature = "opencl", feature = "webgpu"))]
 mod cache;
+#[cfg(feature = "external")]
+pub mod external;
 #[cfg(feature = "opencl")]
 pub(crate) mod opencl;
 #[cfg(feature = "vulkan")]
 pub(crate) mod vulkan;
+#[cfg(feature = "webgpu")]
+pub(crate) mod webgpu;
 
 use crate::{
     bundle::Bundle,
@@ -27,21 +31,21 @@ pub(crate) struct LoadRequest<'a> {
 }
 
 /// GPU time of one replay, in nanoseconds.
-pub(crate) type Nanos = u64;
+pub type Nanos = u64;
 
 /// Most bytes that one submit can bring back ([`Fetch`]).
-pub(crate) const FETCH_BYTES: u64 = 64 << 10;
+pub const FETCH_BYTES: u64 = 64 << 10;
 
 /// Bytes of a buffer object that a submit brings back to the host; at most [`FETCH_BYTES`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fetch {
+pub struct Fetch {
     pub object: u32,
     pub offset: u64,
     pub bytes: u64,
 }
 
 /// Number of a submit, ascending.
-pub(crate) type SubmitNumber = u64;
+pub type SubmitNumber = u64;
 
 /// An open device of one API. Cheap to clone; all clones are the same device.
 pub(crate) trait Hal: Clone + Send + Sync + Sized + 'static {
@@ -56,7 +60,7 @@ pub(crate) trait Hal: Clone + Send + Sync + Sized + 'static {
 
 /// A loaded variant: objects, pipelines and recorded commands. Everything that a program is asked to
 /// do happens in the order of the calls, also while several submits are in flight.
-pub(crate) trait Program: Send {
+pub trait Program: Send {
     /// Lets `fill` write `bytes` bytes of a buffer object, starting at `offset`, for the submits that
     /// follow. Those in flight do not see it (a back end may wait for them).
     fn write(
@@ -93,6 +97,8 @@ pub(crate) const APIS: &[Api] = &[
     Api::Vulkan,
     #[cfg(feature = "opencl")]
     Api::OpenCl,
+    #[cfg(feature = "webgpu")]
+    Api::WebGpu,
 ];
 
 /// Calls the same method on whichever back end is inside.
@@ -103,7 +109,16 @@ macro_rules! dispatch {
             $any::Vulkan($inner) => $body,
             #[cfg(feature = "opencl")]
             $any::OpenCl($inner) => $body,
-            #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
+            #[cfg(feature = "webgpu")]
+            $any::WebGpu($inner) => $body,
+            #[cfg(feature = "external")]
+            $any::External($inner) => $body,
+            #[cfg(not(any(
+                feature = "vulkan",
+                feature = "opencl",
+                feature = "webgpu",
+                feature = "external"
+            )))]
             $any::None(never) => match *never {},
         }
     };
@@ -115,7 +130,16 @@ pub(crate) enum AnyDevice {
     Vulkan(vulkan::VulkanDevice),
     #[cfg(feature = "opencl")]
     OpenCl(opencl::OpenClDevice),
-    #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
+    #[cfg(feature = "webgpu")]
+    WebGpu(webgpu::WebGpuDevice),
+    #[cfg(feature = "external")]
+    External(std::sync::Arc<dyn external::ExternalDevice>),
+    #[cfg(not(any(
+        feature = "vulkan",
+        feature = "opencl",
+        feature = "webgpu",
+        feature = "external"
+    )))]
     None(std::convert::Infallible),
 }
 
@@ -124,7 +148,16 @@ pub(crate) enum AnyProgram {
     Vulkan(Box<vulkan::VulkanProgram>),
     #[cfg(feature = "opencl")]
     OpenCl(Box<opencl::OpenClProgram>),
-    #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
+    #[cfg(feature = "webgpu")]
+    WebGpu(Box<webgpu::WebGpuProgram>),
+    #[cfg(feature = "external")]
+    External(Box<dyn Program>),
+    #[cfg(not(any(
+        feature = "vulkan",
+        feature = "opencl",
+        feature = "webgpu",
+        feature = "external"
+    )))]
     None(std::convert::Infallible),
 }
 
@@ -140,6 +173,8 @@ impl AnyDevice {
             Api::Vulkan => vulkan::list(),
             #[cfg(feature = "opencl")]
             Api::OpenCl => opencl::list(),
+            #[cfg(feature = "webgpu")]
+            Api::WebGpu => webgpu::list(),
             other => Err(not_built(other)),
         }
     }
@@ -152,6 +187,8 @@ impl AnyDevice {
             Api::Vulkan => vulkan::VulkanDevice::open(index).map(AnyDevice::Vulkan),
             #[cfg(feature = "opencl")]
             Api::OpenCl => opencl::OpenClDevice::open(index).map(AnyDevice::OpenCl),
+            #[cfg(feature = "webgpu")]
+            Api::WebGpu => webgpu::WebGpuDevice::open(index).map(AnyDevice::WebGpu),
             other => Err(not_built(other)),
         }
     }
@@ -165,7 +202,18 @@ impl AnyDevice {
             AnyDevice::Vulkan(d) => Ok(AnyProgram::Vulkan(Box::new(d.load(request)?))),
             #[cfg(feature = "opencl")]
             AnyDevice::OpenCl(d) => Ok(AnyProgram::OpenCl(Box::new(d.load(request)?))),
-            #[cfg(not(any(feature = "vulkan", feature = "opencl")))]
+            #[cfg(feature = "webgpu")]
+            AnyDevice::WebGpu(d) => Ok(AnyProgram::WebGpu(Box::new(d.load(request)?))),
+            #[cfg(feature = "external")]
+            AnyDevice::External(d) => {
+                Ok(AnyProgram::External(d.load(&external::Variant::of(request))?))
+            }
+            #[cfg(not(any(
+                feature = "vulkan",
+                feature = "opencl",
+                feature = "webgpu",
+                feature = "external"
+            )))]
             AnyDevice::None(never) => match *never {},
         }
     }

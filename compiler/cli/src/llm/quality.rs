@@ -109,6 +109,7 @@ fn compile_scheme(args: &QualityArgs, model: &Path, scheme: &str, file: &Path) -
         targets.push(match args.place.backend {
             Backend::Reference => "reference".to_owned(),
             Backend::Opencl => "opencl-generic".to_owned(),
+            Backend::Webgpu => "webgpu-generic".to_owned(),
             _ => "vulkan-modern".to_owned(),
         });
     }
