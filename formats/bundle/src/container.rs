@@ -143,9 +143,39 @@ fn le_u64(b: &[u8], at: usize) -> u64 {
     u64::from(le_u32(b, at)) | u64::from(le_u32(b, at + 4)) << 32
 }
 
-/// Reads and checks header and table. Afterwards every section lies inside the file, none overlap,
-/// and no byte of the file is unaccounted for.
+/// Reads and checks header and table of a whole file. Afterwards every section lies inside the file,
+/// none overlap, and no byte of the file is unaccounted for.
 pub(crate) fn read_table(bytes: &[u8]) -> Result<Vec<SectionInfo>, BundleError> {
+    let head = read_head(bytes)?;
+    if head.file_bytes != bytes.len() as u64 {
+        return Err(length_mismatch(head.file_bytes, bytes.len() as u64));
+    }
+    read_sections(bytes, &head)
+}
+
+/// The fixed fields at the start of a file.
+pub(crate) struct Head {
+    /// Bytes of header and table.
+    pub header_bytes: usize,
+    pub file_bytes: u64,
+    sections: u32,
+}
+
+/// The file is shorter or longer than its header says.
+pub(crate) fn length_mismatch(expected: u64, have: u64) -> BundleError {
+    if expected > have {
+        let message = format!(
+            "the file has {have} bytes, its header says {expected}; copy or download it again"
+        );
+        BundleError::new(ErrorKind::Truncated, message)
+    } else {
+        let message = format!("{} bytes follow the end of the bundle", have - expected);
+        BundleError::new(ErrorKind::Damaged, message)
+    }
+}
+
+/// Reads the fixed fields; `bytes` starts with them.
+pub(crate) fn read_head(bytes: &[u8]) -> Result<Head, BundleError> {
     check_magic(bytes)?;
     let fail = |kind, message: String| Err(BundleError::new(kind, message));
     if bytes.len() < HEADER_BYTES {
@@ -171,20 +201,13 @@ pub(crate) fn read_table(bytes: &[u8]) -> Result<Vec<SectionInfo>, BundleError> 
     let header_len = le_u32(bytes, 12) as usize;
     let file_len = le_u64(bytes, 16);
     let count = le_u32(bytes, 24);
-    if file_len != bytes.len() as u64 {
-        return if file_len > bytes.len() as u64 {
-            let have = bytes.len();
-            fail(
-                ErrorKind::Truncated,
-                format!(
-                    "the file has {have} bytes, its header says {file_len}; copy or download it again"
-                ),
-            )
-        } else {
-            let extra = bytes.len() as u64 - file_len;
-            fail(ErrorKind::Damaged, format!("{extra} bytes follow the end of the bundle"))
-        };
-    }
+    Ok(Head { header_bytes: header_len, file_bytes: file_len, sections: count })
+}
+
+/// Reads and checks the table; `bytes` starts with header and table.
+pub(crate) fn read_sections(bytes: &[u8], head: &Head) -> Result<Vec<SectionInfo>, BundleError> {
+    let fail = |kind, message: String| Err(BundleError::new(kind, message));
+    let Head { header_bytes: header_len, file_bytes: file_len, sections: count } = *head;
     if count > MAX_SECTIONS {
         return fail(ErrorKind::Damaged, format!("{count} sections, at most {MAX_SECTIONS}"));
     }
@@ -195,7 +218,12 @@ pub(crate) fn read_table(bytes: &[u8]) -> Result<Vec<SectionInfo>, BundleError> 
             format!("header of {header_len} bytes cannot hold a table of {count} sections"),
         );
     }
-    let table = &bytes[HEADER_BYTES..header_len];
+    let Some(table) = bytes.get(HEADER_BYTES..header_len) else {
+        return fail(
+            ErrorKind::Truncated,
+            format!("{} of the {header_len} bytes of header and table", bytes.len()),
+        );
+    };
     if table_hash(&bytes[..28], table) != le_u64(bytes, 28) {
         return fail(ErrorKind::Damaged, "the section table does not match its checksum".into());
     }
@@ -203,7 +231,7 @@ pub(crate) fn read_table(bytes: &[u8]) -> Result<Vec<SectionInfo>, BundleError> 
     let mut sections = Vec::with_capacity(count as usize);
     let mut end = header_len as u64;
     for entry in table.chunks_exact(ENTRY_BYTES) {
-        let info = read_entry(entry, bytes, end)?;
+        let info = read_entry(entry, bytes, end, file_len)?;
         if sections
             .iter()
             .any(|s: &SectionInfo| s.section == info.section && s.variant == info.variant)
@@ -223,7 +251,12 @@ pub(crate) fn read_table(bytes: &[u8]) -> Result<Vec<SectionInfo>, BundleError> 
     Ok(sections)
 }
 
-fn read_entry(entry: &[u8], bytes: &[u8], end: u64) -> Result<SectionInfo, BundleError> {
+fn read_entry(
+    entry: &[u8],
+    bytes: &[u8],
+    end: u64,
+    file_len: u64,
+) -> Result<SectionInfo, BundleError> {
     let code = le_u16(entry, 0);
     let section = Section::from_code(code);
     let fail = |kind, message: String| Err(BundleError::new(kind, message).in_section(section));
@@ -258,14 +291,16 @@ fn read_entry(entry: &[u8], bytes: &[u8], end: u64) -> Result<SectionInfo, Bundl
             format!("starts at {offset}, the previous one ends at {end}"),
         );
     }
-    let inside = offset.checked_add(len).is_some_and(|e| e <= bytes.len() as u64);
+    let inside = offset.checked_add(len).is_some_and(|e| e <= file_len);
     if !inside {
         return fail(
             ErrorKind::Malformed,
             format!("{len} bytes at {offset} reach past the end of the file"),
         );
     }
-    if bytes[end as usize..offset as usize].iter().any(|b| *b != 0) {
+    // beyond what is here yet, nobody looks at the padding
+    let padding = bytes.get(end as usize..offset as usize).unwrap_or_default();
+    if padding.iter().any(|b| *b != 0) {
         return fail(ErrorKind::Damaged, format!("padding before offset {offset} is not zero"));
     }
     if section == Section::Weights && align < WEIGHTS_ALIGN {

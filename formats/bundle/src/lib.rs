@@ -34,6 +34,7 @@ mod error;
 mod fit;
 mod hazard;
 mod meta;
+mod parts;
 pub mod plan;
 mod read;
 #[cfg(feature = "write")]
@@ -45,6 +46,7 @@ pub use error::{BundleError, ErrorKind};
 pub use fit::{Rejected, Selection, Unmet, select};
 pub use hazard::{Hazard, hazard_report, hazards};
 pub use meta::Meta;
+pub use parts::{Hash, Parts};
 pub use read::{Bundle, Contents, Shaders, Variant, VariantContents};
 
 /// XXH3-64, the checksum of sections.

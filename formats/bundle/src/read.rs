@@ -134,7 +134,8 @@ impl<'a> Bundle<'a> {
 
     /// Reads the whole file and compares the checksums that [`Bundle::parse`] leaves alone.
     pub fn verify(&self) -> Result<(), BundleError> {
-        self.contents.sections.iter().try_for_each(|info| check_hash(self.bytes, info))
+        let sections = &self.contents.sections;
+        sections.iter().try_for_each(|info| check_hash(&self.bytes[info.range()], info))
     }
 
     pub fn into_contents(self) -> Contents {
@@ -157,10 +158,15 @@ impl Contents {
                 },
             )
         };
-        let meta: Meta = decode(bytes, find(Section::Meta, None)?, "meta")?;
+        let part = |info: &SectionInfo| &bytes[info.range()];
+        let info = find(Section::Meta, None)?;
+        let meta: Meta = decode(part(info), info, "meta")?;
         let weights = find(Section::Weights, None).map_or(0..0, |info| info.range());
         let assets = match sections.iter().find(|s| s.section == Section::Assets) {
-            Some(info) => read_assets(bytes, info)?,
+            Some(info) => {
+                let assets = read_assets(part(info), info)?;
+                assets.into_iter().map(|(name, r)| (name, shift(r, info))).collect()
+            }
             None => Vec::new(),
         };
         let count = sections.iter().filter(|s| s.section == Section::Requirements).count();
@@ -181,12 +187,13 @@ impl Contents {
         let mut variants = Vec::with_capacity(count);
         for number in 0..count as u32 {
             let info = find(Section::Requirements, Some(number))?;
-            let requirements: Requirements = decode(bytes, info, "requirements")?;
+            let requirements: Requirements = decode(part(info), info, "requirements")?;
             let name = |e: BundleError| e.in_variant(number, &requirements.target);
-            let plan: Plan =
-                decode(bytes, find(Section::Plan, Some(number))?, "plan").map_err(name)?;
-            let ranges =
-                read_shaders(bytes, find(Section::Shaders, Some(number))?).map_err(name)?;
+            let info = find(Section::Plan, Some(number))?;
+            let plan: Plan = decode(part(info), info, "plan").map_err(name)?;
+            let info = find(Section::Shaders, Some(number))?;
+            let ranges = read_shaders(part(info), info).map_err(name)?;
+            let ranges: Vec<_> = ranges.into_iter().map(|r| shift(r, info)).collect();
             let shaders: Vec<&[u8]> = ranges.iter().map(|r| &bytes[r.clone()]).collect();
             check_variant(&requirements, &plan, &shaders, weights.len() as u64).map_err(name)?;
             variants.push(VariantContents { requirements, plan, shaders: ranges });
@@ -195,8 +202,20 @@ impl Contents {
     }
 }
 
-fn check_hash(bytes: &[u8], info: &SectionInfo) -> Result<(), BundleError> {
-    if content_hash(&bytes[info.range()]) == info.hash {
+/// A range inside a section as one inside the file.
+fn shift(range: Range<usize>, info: &SectionInfo) -> Range<usize> {
+    let start = info.range().start;
+    start + range.start..start + range.end
+}
+
+/// Compares a section with its checksum.
+fn check_hash(section: &[u8], info: &SectionInfo) -> Result<(), BundleError> {
+    compare(info, content_hash(section))
+}
+
+/// An error if this is not the checksum of the section.
+pub(crate) fn compare(info: &SectionInfo, hash: u64) -> Result<(), BundleError> {
+    if hash == info.hash {
         return Ok(());
     }
     let e = BundleError::new(
@@ -210,9 +229,13 @@ fn check_hash(bytes: &[u8], info: &SectionInfo) -> Result<(), BundleError> {
     })
 }
 
-fn decode<T: Wire>(bytes: &[u8], info: &SectionInfo, root: &str) -> Result<T, BundleError> {
-    check_hash(bytes, info)?;
-    codec::decode(&bytes[info.range()]).map_err(|e| {
+pub(crate) fn decode<T: Wire>(
+    section: &[u8],
+    info: &SectionInfo,
+    root: &str,
+) -> Result<T, BundleError> {
+    check_hash(section, info)?;
+    codec::decode(section).map_err(|e| {
         let dot = if e.path.is_empty() || e.path.starts_with('[') { "" } else { "." };
         let path: String = format!("{root}{dot}{}", e.path);
         let error =
@@ -227,13 +250,12 @@ fn decode<T: Wire>(bytes: &[u8], info: &SectionInfo, root: &str) -> Result<T, Bu
 }
 
 /// ASSETS: u32 bytes of the index, the index (a list of name and u64 bytes, names ascending), then
-/// the blobs one after the other, nothing between them.
-fn read_assets(
-    bytes: &[u8],
+/// the blobs one after the other, nothing between them. Ranges are inside the section.
+pub(crate) fn read_assets(
+    section: &[u8],
     info: &SectionInfo,
 ) -> Result<Vec<(String, Range<usize>)>, BundleError> {
-    check_hash(bytes, info)?;
-    let section = &bytes[info.range()];
+    check_hash(section, info)?;
     let fail = |message: String| {
         Err(BundleError::new(ErrorKind::Malformed, message).in_section(Section::Assets))
     };
@@ -258,8 +280,7 @@ fn read_assets(
         let Some(len) = usize::try_from(len).ok().filter(|n| *n <= left) else {
             return fail(format!("{name:?} has {len} bytes, {left} are left"));
         };
-        let start = info.range().start + at;
-        assets.push((name, start..start + len));
+        assets.push((name, at..at + len));
         at += len;
     }
     if at != section.len() {
@@ -269,10 +290,12 @@ fn read_assets(
 }
 
 /// SHADERS: u32 count, then (u32 offset from the section's start, u32 bytes) of each, then the blobs
-/// at multiples of 4 with zero padding between them.
-fn read_shaders(bytes: &[u8], info: &SectionInfo) -> Result<Vec<Range<usize>>, BundleError> {
-    check_hash(bytes, info)?;
-    let section = &bytes[info.range()];
+/// at multiples of 4 with zero padding between them. Ranges are inside the section.
+pub(crate) fn read_shaders(
+    section: &[u8],
+    info: &SectionInfo,
+) -> Result<Vec<Range<usize>>, BundleError> {
+    check_hash(section, info)?;
     let fail = |message: String| {
         Err(BundleError::new(ErrorKind::Malformed, message).in_section(Section::Shaders))
     };
@@ -297,7 +320,7 @@ fn read_shaders(bytes: &[u8], info: &SectionInfo) -> Result<Vec<Range<usize>>, B
         if section[end..offset].iter().any(|b| *b != 0) {
             return fail(format!("padding before shader {i} is not zero"));
         }
-        ranges.push(info.range().start + offset..info.range().start + next);
+        ranges.push(offset..next);
         end = next;
     }
     if end != section.len() {
