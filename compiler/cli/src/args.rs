@@ -179,8 +179,11 @@ pub struct RunArgs {
     #[arg(long = "input", value_name = "NAME=FILE.npy|.pb")]
     pub inputs: Vec<String>,
     /// Folder for the outputs, one .npy each
-    #[arg(long, value_name = "DIR")]
-    pub output_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "explain")]
+    pub output_dir: Option<PathBuf>,
+    /// Run nothing: say which variant of the bundle each device would run, and why not the others
+    #[arg(long, conflicts_with_all = ["inputs", "output_dir"])]
+    pub explain: bool,
     #[arg(long)]
     pub json: bool,
 }

@@ -8,6 +8,7 @@ mod compile;
 mod demo;
 mod devices;
 mod error;
+mod explain;
 mod inspect;
 mod llm;
 mod progress;

@@ -36,10 +36,11 @@ pub fn open(path: &Path) -> Result<Bundle> {
 }
 
 pub fn run(args: &RunArgs) -> Result {
+    // without it, the arguments ask for an explanation
+    let Some(dir) = &args.output_dir else { return crate::explain::run(args) };
     let inputs = arrays(&args.inputs, "--input")?;
     let mut runner = Runner::load(&open(&args.bundle)?, &args.place)?;
     let outputs = runner.run(&inputs)?;
-    let dir = &args.output_dir;
     std::fs::create_dir_all(dir).map_err(|e| CliError::bad(format!("{}: {e}", dir.display())))?;
     let mut names = BTreeSet::new();
     let mut listed = Vec::new();

@@ -8,6 +8,39 @@ use drift_bundle::caps::Api;
 use drift_bundle::plan::{Io, Plan};
 use drift_runtime::{Bundle, Device, GpuTime, Outputs, Profile, Session, TensorRef, Ticket};
 
+/// Opens the device that was asked for by number, or the best one for `bundle` (of an API).
+pub fn open_device(bundle: &Bundle, place: &Place) -> Result<Device> {
+    let api = match place.backend {
+        Backend::Auto => None,
+        Backend::Vulkan => Some(Api::Vulkan),
+        Backend::Opencl => Some(Api::OpenCl),
+        Backend::Webgpu if cfg!(feature = "webgpu") => Some(Api::WebGpu),
+        Backend::Webgpu => {
+            let message = "the back end webgpu is not part of this build";
+            return Err(CliError::new(Status::Unsupported, message)
+                .help("build driftc with `--features webgpu`"));
+        }
+        other => {
+            return Err(CliError::new(
+                Status::Unsupported,
+                format!("the back end {other:?} is not part of this build").to_lowercase(),
+            )
+            .help("available: vulkan, opencl, reference"));
+        }
+    };
+    let device = match (place.device, api) {
+        (Some(n), _) => Device::open(n)?,
+        (None, Some(api)) => Device::best_of(api, bundle)?,
+        (None, None) => Device::best(bundle)?,
+    };
+    let found = device.capabilities().api;
+    if let (Some(n), Some(api)) = (place.device, api.filter(|api| *api != found)) {
+        return Err(CliError::bad(format!("device {n} is one of {found}, not of {api}"))
+            .help("`driftc devices` lists the devices with their API"));
+    }
+    Ok(device)
+}
+
 /// Something that runs the entry points of a bundle.
 pub enum Runner {
     Gpu(Box<Session>),
@@ -17,33 +50,10 @@ pub enum Runner {
 impl Runner {
     /// Loads `bundle` where `place` says.
     pub fn load(bundle: &Bundle, place: &Place) -> Result<Runner> {
-        match place.backend {
-            Backend::Reference => {
-                Ok(Runner::Reference(Box::new(ReferenceSession::open(bundle.bytes())?)))
-            }
-            Backend::Auto => Runner::on(bundle, place, None),
-            Backend::Vulkan => Runner::on(bundle, place, Some(Api::Vulkan)),
-            Backend::Opencl => Runner::on(bundle, place, Some(Api::OpenCl)),
-            other => Err(CliError::new(
-                Status::Unsupported,
-                format!("the back end {other:?} is not part of this build").to_lowercase(),
-            )
-            .help("available: vulkan, opencl, reference")),
+        if place.backend == Backend::Reference {
+            return Ok(Runner::Reference(Box::new(ReferenceSession::open(bundle.bytes())?)));
         }
-    }
-
-    /// Loads `bundle` on the device that was asked for by number, or on the best one (of an API).
-    fn on(bundle: &Bundle, place: &Place, api: Option<Api>) -> Result<Runner> {
-        let device = match (place.device, api) {
-            (Some(n), _) => Device::open(n)?,
-            (None, Some(api)) => Device::best_of(api, bundle)?,
-            (None, None) => Device::best(bundle)?,
-        };
-        let found = device.capabilities().api;
-        if let (Some(n), Some(api)) = (place.device, api.filter(|api| *api != found)) {
-            return Err(CliError::bad(format!("device {n} is one of {found}, not of {api}"))
-                .help("`driftc devices` lists the devices with their API"));
-        }
+        let device = open_device(bundle, place)?;
         Ok(Runner::Gpu(Box::new(Session::new(&device, bundle)?)))
     }
 

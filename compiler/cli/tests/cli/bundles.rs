@@ -88,3 +88,49 @@ fn inspect_tells_all_as_text_and_as_json() {
     let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert!(value.is_object());
 }
+
+/// A bundle for several targets says which one runs here, and of the others what is missing.
+#[test]
+fn explain_names_what_is_unmet() {
+    let folder = Folder::new();
+    let bundle = folder.arg("several.drift");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/shapes/shapes.onnx");
+    let targets = ["vulkan-baseline", "lavapipe", "nvidia-h200", "apple-m1"];
+    let mut compile = vec!["compile", model, "-o", &bundle, "--precision", "mixed"];
+    targets.iter().for_each(|t| compile.extend(["--target", t]));
+    driftc(&compile).ok();
+    let json = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&driftc(args).ok().stdout).expect("JSON")
+    };
+    let listed = json(&["devices", "--json"]);
+    let devices = listed["devices"].as_array().expect("devices");
+    let Some(lavapipe) = devices.iter().find(|d| {
+        d["api"] == "vulkan" && d["name"].as_str().is_some_and(|n| n.contains("llvmpipe"))
+    }) else {
+        return println!("skipped: no lavapipe");
+    };
+    let index = lavapipe["index"].to_string();
+    let explain = ["run", &bundle, "--explain", "--device", &index];
+    let said = json(&[&explain[..], &["--json"]].concat());
+    let device = said["devices"].as_array().expect("devices").iter().find(|d| d["chosen"] == true);
+    let variants = device.expect("a chosen device")["variants"].as_array().expect("variants");
+    let of = |target: &str| {
+        variants.iter().find(|v| v["target"] == target).unwrap_or_else(|| panic!("no {target}"))
+    };
+    assert_eq!(of("lavapipe")["verdict"], "chosen");
+    assert_eq!(of("vulkan-baseline")["verdict"], "fits");
+    assert_eq!(of("nvidia-h200")["verdict"], "rejected");
+    assert!(of("lavapipe")["rank"].as_u64() > of("vulkan-baseline")["rank"].as_u64());
+    let metal = &of("apple-m1")["unmet"][0];
+    assert_eq!(metal["field"], "api");
+    assert_eq!((&metal["needed"], &metal["offered"]), (&"metal".into(), &"vulkan".into()));
+    let subgroups = of("nvidia-h200")["unmet"].to_string();
+    assert!(subgroups.contains("subgroup_sizes") || subgroups.contains("features"), "{subgroups}");
+
+    let text = driftc(&explain).ok();
+    for part in ["lavapipe", "chosen", "rejected", "needs", "another API: apple-m1 (metal)"] {
+        assert!(text.stdout.contains(part), "no {part:?} in {}", text.stdout);
+    }
+    driftc(&["run", &bundle, "--explain", "--backend", "reference"]).fails(2, &["interpreter"]);
+    driftc(&["run", &bundle]).fails(2, &["--output-dir"]);
+}
