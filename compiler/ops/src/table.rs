@@ -23,7 +23,7 @@ ops! {
     pool reduce arg_reduce softmax log_softmax hardmax
     batch_norm layer_norm rms_norm instance_norm group_norm lrn lp_norm
     // data movement
-    concat pad gather gather_elements gather_nd scatter_elements scatter_nd
+    concat pad gather gather_elements gather_nd scatter_elements scatter_nd tensor_scatter
     reverse_sequence one_hot top_k trilu cumsum non_zero
     // images
     resize grid_sample affine_grid col2im non_max_suppression
@@ -31,7 +31,7 @@ ops! {
     lstm gru rnn
     // language models
     linear embedding last_row sample
-    attention cached_attention
+    attention cached_attention rotary_embedding
     // quantization
     quantize_linear dequantize_linear dynamic_quantize_linear matmul_nbits
 }

@@ -18,12 +18,18 @@ pub fn step_of<'g>(ctx: &Ctx<'g>, v: ValueId) -> Option<(NodeId, P, Vec<Term>)> 
     Some((id, op, terms))
 }
 
+/// The one step of a node of floats.
 pub fn single_step(ctx: &Ctx, node: &Node) -> Option<(P, Vec<Term>)> {
+    let float = node.epilogue.steps.first().is_some_and(|s| s.dtype.is_float());
+    any_step(ctx, node).filter(|_| float)
+}
+
+/// The one step of a node of any type.
+pub fn any_step(ctx: &Ctx, node: &Node) -> Option<(P, Vec<Term>)> {
     let [step] = node.epilogue.steps.as_slice() else { return None };
     let plain = node.op == "pointwise"
         && node.store_view.is_identity()
-        && node.epilogue.results == [Arg::Step(0)]
-        && step.dtype.is_float();
+        && node.epilogue.results == [Arg::Step(0)];
     if !plain {
         return None;
     }

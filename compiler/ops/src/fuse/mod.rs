@@ -17,6 +17,8 @@ pub mod view_algebra;
 mod weights;
 
 mod absorb_view;
+mod attention;
+mod attention_mask;
 mod batch_norm_to_pointwise;
 mod clip;
 mod commute_resize;
@@ -47,7 +49,9 @@ mod norm_into_linear;
 mod prelu;
 mod quick_gelu;
 mod remove_identity;
+mod repeated_heads;
 mod rms_norm;
+mod rotary;
 mod rsqrt;
 mod sigmoid;
 mod silu;
@@ -102,6 +106,8 @@ pub static RULES: &[Rule] = &[
     rms_norm::RULE,
     softmax::RULE,
     group_norm::RULE,
+    rotary::RULE,
+    attention::RULE,
     norm_affine::RULE,
     fold_batch_norm::RULE,
     fold_pad::RULE,

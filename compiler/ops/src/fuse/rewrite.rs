@@ -5,7 +5,7 @@
 //! A patch keeps ids stable: a node is changed in place ([`Patch::set_node`]) where possible, so the
 //! execution order stays close to the model's.
 
-use drift_ir::{Attrs, DType, Def, Graph, Node, NodeId, Operand, Shape, Tensor, ValueId};
+use drift_ir::{Attrs, Body, DType, Def, Graph, Node, NodeId, Operand, Shape, Tensor, ValueId};
 
 /// A graph as rules see it, with the readers of every value.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +117,21 @@ impl Patch {
         let ids = results.iter().map(|_| self.fresh()).collect();
         self.edits.push(Edit::Node(Box::new(node), results));
         ids
+    }
+
+    /// A new element-wise node; its result.
+    pub fn pointwise(
+        &mut self,
+        body: Body,
+        operands: Vec<Option<Operand>>,
+        result: (String, DType, Shape),
+        path: &str,
+    ) -> ValueId {
+        let id = self.node("pointwise", Attrs::new(), operands, vec![result], path)[0];
+        if let Some(Edit::Node(node, _)) = self.edits.last_mut() {
+            (node.epilogue, node.epilogue_operands) = (body, 0);
+        }
+        id
     }
 
     /// `id` becomes `node`, which keeps the results of `id`.
@@ -239,6 +254,9 @@ impl Rewriter {
                 Edit::Node(node, types) => {
                     let id =
                         self.graph.add_node(node.op, node.attrs, node.operands, types, node.path);
+                    let added = self.graph.node_mut(id);
+                    added.epilogue = node.epilogue;
+                    added.epilogue_operands = node.epilogue_operands;
                     self.grow();
                     self.link(id);
                 }

@@ -32,6 +32,7 @@ mod sample;
 mod scatter;
 mod softmax;
 mod steps;
+mod tensor_scatter;
 mod top_k;
 mod views;
 
@@ -89,6 +90,7 @@ fn lowering_of(op: &str) -> Option<LowerFn> {
         "scatter_nd" => scatter::nd,
         "slice" => views::lower,
         "softmax" => softmax::lower,
+        "tensor_scatter" => tensor_scatter::lower,
         "top_k" => top_k::lower,
         "transpose" => views::lower,
         _ => return None,

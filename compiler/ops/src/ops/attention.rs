@@ -1,8 +1,13 @@
 //! Scaled dot-product attention without a cache: `softmax(q kᵀ scale + mask) v` per head.
 
+mod grouped;
+mod multi_head;
+mod onnx;
+pub mod parts;
+
 use crate::Result;
 use crate::data::{broadcast_to, sample, sample_f32};
-use crate::def::{Accuracy, Case, InferCtx, OpDef, RefCtx, TensorType};
+use crate::def::{Accuracy, Case, InferCtx, OpDef, RefCtx, TensorType, ms, since};
 use crate::import::ImportCtx;
 use crate::ops::cached_attention::softmax;
 use drift_ir::{Attrs, DType, Shape, Tensor, ValueId};
@@ -16,7 +21,12 @@ use drift_ir::{Attrs, DType, Shape, Tensor, ValueId};
 /// of those, the last so many), `softcap` (0 = none; of the scores before the mask).
 pub static OP: OpDef = OpDef {
     name: "attention",
-    onnx: &[],
+    onnx: &[
+        since("Attention", 23),
+        ms("Attention"),
+        ms("MultiHeadAttention"),
+        ms("GroupQueryAttention"),
+    ],
     import,
     infer,
     reference,
@@ -25,7 +35,12 @@ pub static OP: OpDef = OpDef {
 };
 
 fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
-    Err(c.unsupported("is not imported yet"))
+    match (c.domain.as_str(), c.op_type.as_str()) {
+        ("", _) => onnx::import(c),
+        (_, "GroupQueryAttention") => grouped::import(c),
+        (_, "MultiHeadAttention") => multi_head::import(c),
+        _ => multi_head::projected(c),
+    }
 }
 
 pub const MASK: usize = 3;
