@@ -82,6 +82,15 @@ impl Bundle {
         &self.bytes()[self.0.contents.weights.clone()]
     }
 
+    /// Whether the file is mapped: its bytes start at a page, and pages are whole.
+    #[cfg(all(feature = "metal", target_vendor = "apple"))]
+    pub(crate) fn is_mapped(&self) -> bool {
+        #[cfg(feature = "mmap")]
+        return matches!(self.0.bytes, Bytes::Map(_));
+        #[cfg(not(feature = "mmap"))]
+        false
+    }
+
     /// Calls `f` with the file map and a range of the weights as a range of the file, where the
     /// bundle is mapped.
     #[cfg(feature = "mmap")]

@@ -1,20 +1,15 @@
 //! A read-only memory map of a file.
 #![allow(unsafe_code)]
 
-use std::{
-    fs::File,
-    io,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 pub(crate) struct FileMap {
     /// `None`: an empty file, which cannot be mapped.
     map: Option<Arc<memmap2::Mmap>>,
     /// Whoever reads the file pages it in himself from now on.
+    #[cfg(target_os = "linux")]
     in_use: Arc<AtomicBool>,
 }
 
@@ -27,16 +22,26 @@ const STEP_BYTES: usize = 16 << 20;
 impl FileMap {
     pub(crate) fn open(path: &Path) -> io::Result<FileMap> {
         let file = File::open(path)?;
+        #[cfg(target_os = "linux")]
         let in_use = Arc::new(AtomicBool::new(false));
         if file.metadata()?.len() == 0 {
-            return Ok(FileMap { map: None, in_use });
+            return Ok(FileMap {
+                map: None,
+                #[cfg(target_os = "linux")]
+                in_use,
+            });
         }
         // SAFETY: the map is private and read-only. Undefined behaviour is possible only if another
         // process changes the file meanwhile, which the contract of `Bundle::open` excludes; driftc
         // replaces files by rename and never writes into them.
         let map = Arc::new(unsafe { memmap2::Mmap::map(&file)? });
+        #[cfg(target_os = "linux")]
         page_in(&map, &in_use);
-        Ok(FileMap { map: Some(map), in_use })
+        Ok(FileMap {
+            map: Some(map),
+            #[cfg(target_os = "linux")]
+            in_use,
+        })
     }
 
     /// Pages a range in with one call, which costs less than a fault for every few pages; failure
@@ -96,6 +101,3 @@ fn page_in(map: &Arc<memmap2::Mmap>, in_use: &Arc<AtomicBool>) {
     };
     let _ = std::thread::Builder::new().spawn(work);
 }
-
-#[cfg(not(target_os = "linux"))]
-fn page_in(_: &Arc<memmap2::Mmap>, _: &Arc<AtomicBool>) {}

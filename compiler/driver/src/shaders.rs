@@ -48,7 +48,12 @@ fn emit_kernel(
         return Ok((kernel_bytes(kernel)?, drift_emit::ENTRY_POINT.to_owned()));
     }
     let shader = drift_emit::emit(kernel, spec.dialect, options).map_err(|e| {
-        StageError::new(STAGE, ErrorKind::Internal, format!("kernel {}: {e}", kernel.name))
+        // too many bindings for the language, for one: the lowering knows devices only
+        let kind = match e {
+            drift_emit::EmitError::Unsupported { .. } => ErrorKind::Unsupported,
+            _ => ErrorKind::Internal,
+        };
+        StageError::new(STAGE, kind, format!("kernel {}: {e}", kernel.name))
     })?;
     Ok((shader.bytes, shader.entry))
 }

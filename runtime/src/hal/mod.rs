@@ -2,10 +2,19 @@
 //! outside (`AnyDevice`, `AnyProgram`): adding an API is one module, one feature and one variant.
 #![allow(unsafe_code)]
 
-#[cfg(any(feature = "vulkan", feature = "opencl", feature = "webgpu"))]
+#[cfg(any(
+    feature = "vulkan",
+    feature = "opencl",
+    feature = "webgpu",
+    all(feature = "metal", target_vendor = "apple"),
+))]
+// Metal writes its archives itself
+#[cfg_attr(not(any(feature = "vulkan", feature = "opencl", feature = "webgpu")), allow(dead_code))]
 mod cache;
 #[cfg(feature = "external")]
 pub mod external;
+#[cfg(all(feature = "metal", target_vendor = "apple"))]
+pub(crate) mod metal;
 #[cfg(feature = "opencl")]
 pub(crate) mod opencl;
 #[cfg(feature = "vulkan")]
@@ -95,6 +104,8 @@ pub trait Program: Send {
 pub(crate) const APIS: &[Api] = &[
     #[cfg(feature = "vulkan")]
     Api::Vulkan,
+    #[cfg(all(feature = "metal", target_vendor = "apple"))]
+    Api::Metal,
     #[cfg(feature = "opencl")]
     Api::OpenCl,
     #[cfg(feature = "webgpu")]
@@ -107,6 +118,8 @@ macro_rules! dispatch {
         match $value {
             #[cfg(feature = "vulkan")]
             $any::Vulkan($inner) => $body,
+            #[cfg(all(feature = "metal", target_vendor = "apple"))]
+            $any::Metal($inner) => $body,
             #[cfg(feature = "opencl")]
             $any::OpenCl($inner) => $body,
             #[cfg(feature = "webgpu")]
@@ -117,7 +130,8 @@ macro_rules! dispatch {
                 feature = "vulkan",
                 feature = "opencl",
                 feature = "webgpu",
-                feature = "external"
+                feature = "external",
+                all(feature = "metal", target_vendor = "apple"),
             )))]
             $any::None(never) => match *never {},
         }
@@ -128,6 +142,8 @@ macro_rules! dispatch {
 pub(crate) enum AnyDevice {
     #[cfg(feature = "vulkan")]
     Vulkan(vulkan::VulkanDevice),
+    #[cfg(all(feature = "metal", target_vendor = "apple"))]
+    Metal(metal::MetalDevice),
     #[cfg(feature = "opencl")]
     OpenCl(opencl::OpenClDevice),
     #[cfg(feature = "webgpu")]
@@ -138,7 +154,8 @@ pub(crate) enum AnyDevice {
         feature = "vulkan",
         feature = "opencl",
         feature = "webgpu",
-        feature = "external"
+        feature = "external",
+        all(feature = "metal", target_vendor = "apple"),
     )))]
     None(std::convert::Infallible),
 }
@@ -146,6 +163,8 @@ pub(crate) enum AnyDevice {
 pub(crate) enum AnyProgram {
     #[cfg(feature = "vulkan")]
     Vulkan(Box<vulkan::VulkanProgram>),
+    #[cfg(all(feature = "metal", target_vendor = "apple"))]
+    Metal(Box<metal::MetalProgram>),
     #[cfg(feature = "opencl")]
     OpenCl(Box<opencl::OpenClProgram>),
     #[cfg(feature = "webgpu")]
@@ -156,7 +175,8 @@ pub(crate) enum AnyProgram {
         feature = "vulkan",
         feature = "opencl",
         feature = "webgpu",
-        feature = "external"
+        feature = "external",
+        all(feature = "metal", target_vendor = "apple"),
     )))]
     None(std::convert::Infallible),
 }
@@ -171,6 +191,8 @@ impl AnyDevice {
         match api {
             #[cfg(feature = "vulkan")]
             Api::Vulkan => vulkan::list(),
+            #[cfg(all(feature = "metal", target_vendor = "apple"))]
+            Api::Metal => metal::list(),
             #[cfg(feature = "opencl")]
             Api::OpenCl => opencl::list(),
             #[cfg(feature = "webgpu")]
@@ -185,6 +207,8 @@ impl AnyDevice {
         match api {
             #[cfg(feature = "vulkan")]
             Api::Vulkan => vulkan::VulkanDevice::open(index).map(AnyDevice::Vulkan),
+            #[cfg(all(feature = "metal", target_vendor = "apple"))]
+            Api::Metal => metal::MetalDevice::open(index).map(AnyDevice::Metal),
             #[cfg(feature = "opencl")]
             Api::OpenCl => opencl::OpenClDevice::open(index).map(AnyDevice::OpenCl),
             #[cfg(feature = "webgpu")]
@@ -200,6 +224,8 @@ impl AnyDevice {
         match self {
             #[cfg(feature = "vulkan")]
             AnyDevice::Vulkan(d) => Ok(AnyProgram::Vulkan(Box::new(d.load(request)?))),
+            #[cfg(all(feature = "metal", target_vendor = "apple"))]
+            AnyDevice::Metal(d) => Ok(AnyProgram::Metal(Box::new(d.load(request)?))),
             #[cfg(feature = "opencl")]
             AnyDevice::OpenCl(d) => Ok(AnyProgram::OpenCl(Box::new(d.load(request)?))),
             #[cfg(feature = "webgpu")]
@@ -212,7 +238,8 @@ impl AnyDevice {
                 feature = "vulkan",
                 feature = "opencl",
                 feature = "webgpu",
-                feature = "external"
+                feature = "external",
+                all(feature = "metal", target_vendor = "apple"),
             )))]
             AnyDevice::None(never) => match *never {},
         }

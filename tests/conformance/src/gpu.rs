@@ -9,7 +9,9 @@ pub fn api() -> Api {
     match std::env::var("DRIFT_BACKEND").unwrap_or_default().as_str() {
         "" | "vulkan" => Api::Vulkan,
         "opencl" => Api::OpenCl,
-        other => panic!("DRIFT_BACKEND={other}: there are vulkan and opencl"),
+        // emitted MSL on the CPU: see drift-msl-cpu
+        "metal-cpu" => Api::Metal,
+        other => panic!("DRIFT_BACKEND={other}: there are vulkan, opencl and metal-cpu"),
     }
 }
 
@@ -32,6 +34,9 @@ pub fn device_of(api: Api) -> Option<Device> {
             }
         }
     });
+    if api == Api::Metal {
+        return metal_on_cpu();
+    }
     let opened = match std::env::var("DRIFT_DEVICE") {
         Ok(filter) if !filter.is_empty() && api == self::api() => Device::find(&filter),
         _ => Device::find(&api.to_string()),
@@ -48,6 +53,21 @@ pub fn device_of(api: Api) -> Option<Device> {
         }
         Err(e) => {
             assert_eq!(e.kind(), RuntimeErrorKind::NoDevice, "{e}");
+            println!("skipped: {e}");
+            None
+        }
+    }
+}
+
+fn metal_on_cpu() -> Option<Device> {
+    match drift_msl_cpu::device() {
+        Ok(device) => Some(device),
+        Err(e) if std::env::var("DRIFT_REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+            panic!("DRIFT_REQUIRE_GPU=1, but {e}")
+        }
+        // an error in our own headers is no reason to skip
+        Err(e) => {
+            assert!(e.contains("is installed"), "{e}");
             println!("skipped: {e}");
             None
         }

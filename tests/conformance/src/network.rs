@@ -23,6 +23,7 @@ pub fn target_for(device: &Device) -> &'static str {
     match (device.capabilities().api, device.info().kind) {
         (Api::OpenCl, DeviceKind::Cpu) => "pocl",
         (Api::OpenCl, _) => "opencl-generic",
+        (Api::Metal, _) => "metal-generic",
         (_, DeviceKind::Cpu) => "lavapipe",
         _ => "vulkan-modern",
     }
@@ -32,6 +33,7 @@ pub fn target_for(device: &Device) -> &'static str {
 pub fn baseline_for(device: &Device) -> &'static str {
     match device.capabilities().api {
         Api::OpenCl => "opencl-generic",
+        Api::Metal => "metal-generic",
         _ => "vulkan-baseline",
     }
 }

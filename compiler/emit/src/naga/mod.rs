@@ -118,7 +118,29 @@ pub fn msl_text(kernel: &Kernel, version: (u8, u8)) -> Result<(String, String), 
         Some(Err(error)) => return Err(rejected(kernel, dialect, error)),
         None => return Err(rejected(kernel, dialect, &std::fmt::Error)),
     };
-    Ok((fill_matrices(text), entry))
+    Ok((own_workgroup_memory(fill_matrices(text)), entry))
+}
+
+/// naga makes arrays of workgroup memory arguments of the entry point, whose sizes the host then has to
+/// set for every dispatch. Declared inside (Metal Shading Language Specification, 4.4) they are part
+/// of the pipeline.
+fn own_workgroup_memory(text: String) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut inside = String::new();
+    for line in text.lines() {
+        let argument = line.strip_prefix(", threadgroup ").and_then(|l| l.split_once("& "));
+        match argument {
+            Some((ty, name)) => inside += &format!("    threadgroup {ty} {name};\n"),
+            None => {
+                out += line;
+                out.push('\n');
+                if line == ") {" {
+                    out += &std::mem::take(&mut inside);
+                }
+            }
+        }
+    }
+    out
 }
 
 /// `simdgroup_matrix` has no value-initialization (Metal Shading Language Specification, 2.3.8: it

@@ -36,10 +36,10 @@ struct kernel_mainInput {
 , device type_1 const& x [[buffer(0)]]
 , device type_1 const& w [[buffer(1)]]
 , device type_2& y [[buffer(2)]]
-, threadgroup private_array& xs
-, threadgroup private_array& ws
-, threadgroup private_array_1& sums
 ) {
+    threadgroup private_array xs;
+    threadgroup private_array ws;
+    threadgroup private_array_1 sums;
     metal::simdgroup_float8x8 acc = {};
     uint i = {};
     uint i_1 = {};

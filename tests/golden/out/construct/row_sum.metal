@@ -21,8 +21,8 @@ struct kernel_mainInput {
 , uint local_index [[thread_index_in_threadgroup]]
 , device type_1 const& x [[buffer(0)]]
 , device type_2& y [[buffer(1)]]
-, threadgroup private_array& partial
 ) {
+    threadgroup private_array partial;
     float sum = {};
     uint i = {};
     sum = 0.0;

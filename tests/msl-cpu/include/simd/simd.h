@@ -1,0 +1,1 @@
+// All that kernels use of it is in metal_stdlib.
