@@ -11,6 +11,7 @@ const REQUIRED: &[&str] = &[
     "metal-generic",
     "lavapipe",
     "pocl",
+    "swiftshader",
     "nvidia-h200",
     "nvidia-rtx-4090",
     "adreno-740",

@@ -3,7 +3,8 @@
 //! - `tests/models.rs` compiles real networks, runs them on the GPU and compares their outputs;
 //! - `tests/budgets.rs` holds their dispatch counts and arena sizes to committed figures;
 //! - `tests/llm.rs` does the same with language models: logits at every position, greedy tokens;
-//! - `tests/ops.rs` does every case of every operator, in buffers, in images and split over objects.
+//! - `tests/ops.rs` does every case of every operator, in buffers, in images and split over objects;
+//! - `tests/backends.rs` holds docs/backends.md to the results of these suites.
 
 pub mod array;
 pub mod compare;
@@ -12,6 +13,8 @@ pub mod language;
 pub mod meaning;
 pub mod network;
 pub mod op_case;
+pub mod results;
+pub mod sample;
 pub mod shared;
 pub mod suite;
 

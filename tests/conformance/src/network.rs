@@ -20,7 +20,9 @@ pub struct Loaded {
 
 /// The target that suits a device of the tests.
 pub fn target_for(device: &Device) -> &'static str {
+    let swiftshader = device.capabilities().device_name.contains("SwiftShader");
     match (device.capabilities().api, device.info().kind) {
+        (Api::Vulkan, _) if swiftshader => "swiftshader",
         (Api::OpenCl, DeviceKind::Cpu) => "pocl",
         (Api::OpenCl, _) => "opencl-generic",
         (Api::Metal, _) => "metal-generic",

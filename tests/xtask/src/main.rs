@@ -3,6 +3,7 @@
 //! Only the standard library is used, so that a fresh clone reaches its first message in seconds.
 #![forbid(unsafe_code)]
 
+mod backends;
 mod command;
 mod fuzz;
 mod report;
@@ -25,6 +26,10 @@ cargo xtask <command>
   deps    Check who may depend on whom.
   goldens [TEST NAME]...
           Write the golden files anew (DRIFT_BLESS=1); read the diff before you commit it.
+  backends [ID [FOLDER]]
+          Write docs/backends.md from the results in docs/backends. With an ID (lavapipe, pocl, ...) first
+          run the operator suites on the driver that DRIFT_BACKEND and DRIFT_DEVICE name and keep their
+          results under this ID; with a FOLDER, keep the results that are there (DRIFT_RESULTS=FOLDER).
   size    Build examples/minimal and hold its stripped size against the budget.
   fuzz [--seconds N] [TARGET]...
           Run the fuzz targets of tests/fuzz, 60 s each unless told (needs nightly, cargo-fuzz).
@@ -43,6 +48,7 @@ fn main() -> ExitCode {
         "test" => suite::Options::parse(rest).map(|options| suite::run(&root, &options)),
         "deps" => no_arguments(rest).map(|()| suite::dependency_rules(&root)),
         "goldens" => Ok(suite::bless_goldens(&root, rest)),
+        "backends" => backends::parse(rest).map(|results| backends::run(&root, &results)),
         "size" => no_arguments(rest).map(|()| size::run(&root)),
         "fuzz" => fuzz::Options::parse(rest).map(|options| fuzz::run(&root, &options)),
         "help" | "-h" | "--help" => {

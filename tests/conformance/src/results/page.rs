@@ -1,0 +1,152 @@
+//! docs/backends.md from the summaries.
+
+use super::summary::{Counts, Reasons, Summary};
+use std::collections::{BTreeMap, BTreeSet};
+
+const HEAD: &str = "\
+# Back ends: what passes where
+
+Written from the results of the operator suites (`docs/backends/*.json`) by `cargo xtask backends`; a
+test keeps the page equal to them. Every case of every operator is compiled, run on the driver and
+compared with the operator's reference in f64 (`tests/conformance`).
+
+A cell is **passed**, then, where there are any: `u` *unsupported, because*: Drift refuses the case with
+a reason (listed below), `x` *expected failure*: it fails and is listed with a cause, so that a pass
+would fail the run, and `F` failures that are in no list. An empty cell: no case, or not run. Where a
+target cannot hold a value as the setup asks, the compiler moves it to f32 or to buffers and says so;
+such cases count as passed.
+";
+
+/// Renders the page. Summaries keep their order; setups and operators are sorted.
+pub fn page(summaries: &[Summary]) -> String {
+    let mut out = HEAD.to_owned();
+    drivers(&mut out, summaries);
+    let setups: BTreeSet<&String> =
+        summaries.iter().flat_map(|s| s.operators.values().flat_map(BTreeMap::keys)).collect();
+    let operators: BTreeSet<&String> = summaries.iter().flat_map(|s| s.operators.keys()).collect();
+
+    out += "\n## Storage and element type\n\nSums over all operators.\n\n";
+    header(&mut out, &["storage", "type"], summaries);
+    for setup in &setups {
+        let (storage, elem) = split(setup);
+        let cells = summaries.iter().map(|s| s.sum(None, Some(setup)));
+        row(&mut out, &[storage, elem], cells);
+    }
+
+    out += "\n## Operators\n\nSums over all storages and element types.\n\n";
+    header(&mut out, &["operator"], summaries);
+    for operator in &operators {
+        let cells = summaries.iter().map(|s| s.sum(Some(operator), None));
+        row(&mut out, &[&format!("`{operator}`")], cells);
+    }
+
+    reasons(&mut out, "Unsupported, because", summaries, |s| &s.unsupported);
+    reasons(&mut out, "Expected failures", summaries, |s| &s.expected);
+
+    out += "\n## Operator × storage × element type\n\n";
+    header(&mut out, &["operator", "storage", "type"], summaries);
+    for operator in &operators {
+        for setup in &setups {
+            let cells: Vec<Counts> =
+                summaries.iter().map(|s| s.sum(Some(operator), Some(setup))).collect();
+            if cells.iter().any(|c| *c != Counts::default()) {
+                let (storage, elem) = split(setup);
+                row(&mut out, &[&format!("`{operator}`"), storage, elem], cells.into_iter());
+            }
+        }
+    }
+    out
+}
+
+impl Summary {
+    /// Sum over one operator or all, one setup or all.
+    fn sum(&self, operator: Option<&String>, setup: Option<&String>) -> Counts {
+        let mut sum = Counts::default();
+        for (o, setups) in &self.operators {
+            for (s, counts) in setups {
+                if operator.is_none_or(|x| x == o) && setup.is_none_or(|x| x == s) {
+                    sum.add(*counts);
+                }
+            }
+        }
+        sum
+    }
+}
+
+fn drivers(out: &mut String, summaries: &[Summary]) {
+    *out += "\n## Drivers\n\n";
+    *out +=
+        "| driver | API | device | version | passed | unsupported | expected failures | failed |\n";
+    *out += "|---|---|---|---|---:|---:|---:|---:|\n";
+    for s in summaries {
+        let Counts(passed, unsupported, expected, failed) = s.sum(None, None);
+        let (d, id) = (&s.driver, &s.id);
+        *out += &format!(
+            "| {id} | {} | {} | {} | {passed} | {unsupported} | {expected} | {failed} |\n",
+            d.api, d.device, d.version
+        );
+    }
+}
+
+/// "2D textures", "f16" of "2D textures, f16".
+fn split(setup: &str) -> (&str, &str) {
+    setup.split_once(", ").unwrap_or((setup, ""))
+}
+
+fn header(out: &mut String, columns: &[&str], summaries: &[Summary]) {
+    let ids: Vec<&str> = summaries.iter().map(|s| s.id.as_str()).collect();
+    *out += &format!("| {} | {} |\n", columns.join(" | "), ids.join(" | "));
+    *out += &format!("|{}{}\n", "---|".repeat(columns.len()), "---:|".repeat(ids.len()));
+}
+
+fn row(out: &mut String, names: &[&str], cells: impl Iterator<Item = Counts>) {
+    let cells: Vec<String> = cells.map(cell).collect();
+    *out += &format!("| {} | {} |\n", names.join(" | "), cells.join(" | "));
+}
+
+fn cell(Counts(passed, unsupported, expected, failed): Counts) -> String {
+    let mut parts = Vec::new();
+    if passed > 0 {
+        parts.push(passed.to_string());
+    }
+    for (n, letter) in [(unsupported, 'u'), (expected, 'x'), (failed, 'F')] {
+        if n > 0 {
+            parts.push(format!("{n}{letter}"));
+        }
+    }
+    parts.join(" ")
+}
+
+fn reasons<'a>(
+    out: &mut String,
+    title: &str,
+    summaries: &'a [Summary],
+    of: impl Fn(&'a Summary) -> &'a Reasons,
+) {
+    *out += &format!("\n## {title}\n\n");
+    if summaries.iter().all(|s| of(s).is_empty()) {
+        *out += "None.\n";
+        return;
+    }
+    *out += "| driver | cases | operators | reason |\n|---|---:|---|---|\n";
+    for s in summaries {
+        for (why, operators) in of(s) {
+            let cases: usize = operators.values().sum();
+            let names: Vec<String> = operators.keys().map(|o| format!("`{o}`")).collect();
+            let why = why.replace('|', "\\|");
+            *out += &format!("| {} | {cases} | {} | {why} |\n", s.id, names.join(", "));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_names_what_there_is() {
+        assert_eq!(cell(Counts(12, 0, 0, 0)), "12");
+        assert_eq!(cell(Counts(0, 3, 1, 2)), "3u 1x 2F");
+        assert_eq!(cell(Counts::default()), "");
+    }
+}
