@@ -4,15 +4,27 @@ use drift_bundle::caps::Api;
 use drift_runtime::{Device, RuntimeErrorKind};
 use std::sync::Once;
 
-/// The API under test: what `DRIFT_BACKEND` names (`vulkan`, `opencl`), or Vulkan.
+/// The API under test: what `DRIFT_BACKEND` names (`vulkan`, `opencl`, `webgpu`), or Vulkan.
 pub fn api() -> Api {
     match std::env::var("DRIFT_BACKEND").unwrap_or_default().as_str() {
         "" | "vulkan" => Api::Vulkan,
         "opencl" => Api::OpenCl,
+        "webgpu" | WEBGPU_CORE => Api::WebGpu,
         // emitted MSL on the CPU: see drift-msl-cpu
         "metal-cpu" => Api::Metal,
-        other => panic!("DRIFT_BACKEND={other}: there are vulkan, opencl and metal-cpu"),
+        other => panic!(
+            "DRIFT_BACKEND={other}: there are vulkan, opencl, webgpu, {WEBGPU_CORE} and metal-cpu"
+        ),
     }
+}
+
+/// `DRIFT_BACKEND` for WebGPU without any extension: the device is opened without subgroups and
+/// without f16, which validation then refuses.
+const WEBGPU_CORE: &str = "webgpu-core";
+
+/// Whether [`WEBGPU_CORE`] was asked for.
+pub fn core_only() -> bool {
+    std::env::var("DRIFT_BACKEND").is_ok_and(|v| v == WEBGPU_CORE)
 }
 
 /// The device to test on: the first one of the API, or `DRIFT_DEVICE`; with the validation layer

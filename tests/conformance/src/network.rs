@@ -25,6 +25,9 @@ pub fn target_for(device: &Device) -> &'static str {
         (Api::Vulkan, _) if swiftshader => "swiftshader",
         (Api::OpenCl, DeviceKind::Cpu) => "pocl",
         (Api::OpenCl, _) => "opencl-generic",
+        (Api::WebGpu, _) if crate::gpu::core_only() => "webgpu-generic",
+        (Api::WebGpu, DeviceKind::Cpu) => "webgpu-lavapipe",
+        (Api::WebGpu, _) => "webgpu-modern",
         (Api::Metal, _) => "metal-generic",
         (_, DeviceKind::Cpu) => "lavapipe",
         _ => "vulkan-modern",
@@ -35,6 +38,7 @@ pub fn target_for(device: &Device) -> &'static str {
 pub fn baseline_for(device: &Device) -> &'static str {
     match device.capabilities().api {
         Api::OpenCl => "opencl-generic",
+        Api::WebGpu => "webgpu-generic",
         Api::Metal => "metal-generic",
         _ => "vulkan-baseline",
     }

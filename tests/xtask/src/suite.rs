@@ -95,7 +95,10 @@ impl Suite<'_> {
         self.tests();
         self.doc_tests();
         if self.options.full && self.includes("drift-conformance") {
-            self.opencl();
+            self.another_api("OpenCL", "opencl", "opencl");
+            self.another_api("WebGPU", "webgpu", "webgpu");
+            // without subgroups and f16
+            self.another_api("WebGPU core", "webgpu-core", "webgpu");
         }
         if self.includes("drift-bundle") {
             let check = ["check", "--package", "drift-bundle", "--no-default-features"];
@@ -139,20 +142,20 @@ impl Suite<'_> {
         }
     }
 
-    /// The conformance tests once more, on OpenCL; the default run has a part of them.
-    fn opencl(&mut self) {
+    /// The conformance tests once more, on another API; the default run has a part of them.
+    fn another_api(&mut self, name: &'static str, backend: &str, profile: &str) {
         let tests = ["ops", "models", "llm", "limits"];
         let mut command = match self.has_cargo("nextest") {
             // kernels are compiled on a CPU for a CPU: tests take minutes the first time
-            true => cargo(self.root, &["nextest", "run", "--profile", "opencl"]),
+            true => cargo(self.root, &["nextest", "run", "--profile", profile]),
             false => cargo(self.root, &["test", "--no-fail-fast"]),
         };
         command.args(["--package", "drift-conformance"]);
         tests.iter().for_each(|test| {
             command.args(["--test", test]);
         });
-        command.env("DRIFT_BACKEND", "opencl");
-        self.step("OpenCL", command, "");
+        command.env("DRIFT_BACKEND", backend);
+        self.step(name, command, "");
     }
 
     fn doc_tests(&mut self) {
