@@ -20,12 +20,13 @@ pub fn open_device(bundle: &Bundle, place: &Place) -> Result<Device> {
             return Err(CliError::new(Status::Unsupported, message)
                 .help("build driftc with `--features webgpu`"));
         }
+        Backend::Metal if cfg!(target_os = "macos") => Some(Api::Metal),
         other => {
             return Err(CliError::new(
                 Status::Unsupported,
                 format!("the back end {other:?} is not part of this build").to_lowercase(),
             )
-            .help("available: vulkan, opencl, reference"));
+            .help("available: vulkan, opencl, reference, and metal on macOS"));
         }
     };
     let device = match (place.device, api) {

@@ -20,5 +20,7 @@ mod library;
 mod objects;
 mod program;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use device::{device, missing};

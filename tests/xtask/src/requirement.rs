@@ -40,7 +40,19 @@ const REQUIREMENTS: &[Requirement] = &[
         name: "wasm32 target",
         needed_by: "the wasm32 check of drift-bundle",
         source: Source::Rustup(&["target", "add", "wasm32-unknown-unknown"]),
-        check: wasm32,
+        check: |root| standard_library(root, "wasm32-unknown-unknown"),
+    },
+    Requirement {
+        name: "macOS target",
+        needed_by: "the lint check of the Metal back end",
+        source: Source::Rustup(&["target", "add", "aarch64-apple-darwin"]),
+        check: |root| standard_library(root, "aarch64-apple-darwin"),
+    },
+    Requirement {
+        name: "iOS target",
+        needed_by: "the lint check of the Metal back end",
+        source: Source::Rustup(&["target", "add", "aarch64-apple-ios"]),
+        check: |root| standard_library(root, "aarch64-apple-ios"),
     },
     Requirement {
         name: "C++ compiler",
@@ -62,9 +74,9 @@ const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         name: "clang",
-        needed_by: "the check that a compiler takes our OpenCL C",
+        needed_by: "the check that a compiler takes our OpenCL C, and running MSL on the CPU",
         source: Source::Apt(&["clang-15"]),
-        check: |root| version_line(root, "clang-15", &["--version"]),
+        check: |root| version_line(root, "clang++-15", &["--version"]),
     },
     Requirement {
         name: "validation layers",
@@ -175,14 +187,13 @@ fn version_line(root: &Path, program: &str, args: &[&str]) -> Result<String, Str
         .ok_or_else(|| format!("`{shown}` does not run"))
 }
 
-fn wasm32(root: &Path) -> Result<String, String> {
-    const TARGET: &str = "wasm32-unknown-unknown";
+fn standard_library(root: &Path, target: &str) -> Result<String, String> {
     // Asks the compiler rather than rustup, which a distribution's Rust lacks.
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let args = ["--print", "target-libdir", "--target", TARGET];
+    let args = ["--print", "target-libdir", "--target", target];
     let folder = stdout_of(command(root, &rustc, &args)).ok_or("rustc does not know it")?;
     let installed = Path::new(folder.trim()).read_dir().is_ok_and(|mut dir| dir.next().is_some());
-    if installed { Ok(TARGET.into()) } else { Err(format!("no standard library for {TARGET}")) }
+    if installed { Ok(target.into()) } else { Err(format!("no standard library for {target}")) }
 }
 
 /// Asks the driver itself through `vulkaninfo`: a package that is there but broken is not enough.

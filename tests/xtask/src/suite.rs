@@ -99,12 +99,16 @@ impl Suite<'_> {
             self.another_api("WebGPU", "webgpu", "webgpu");
             // without subgroups and f16
             self.another_api("WebGPU core", "webgpu-core", "webgpu");
+            self.another_api("MSL on the CPU", "metal-cpu", "opencl");
         }
         if self.includes("drift-bundle") {
             let check = ["check", "--package", "drift-bundle", "--no-default-features"];
             let mut wasm = cargo(self.root, &check);
             wasm.args(["--target", "wasm32-unknown-unknown"]);
             self.step("wasm32", wasm, "");
+        }
+        if self.includes("drift-runtime") {
+            self.metal();
         }
         if self.includes("drift-minimal") {
             self.runtime_size();
@@ -156,6 +160,18 @@ impl Suite<'_> {
         });
         command.env("DRIFT_BACKEND", backend);
         self.step(name, command, "");
+    }
+
+    /// No Mac is needed to see that the back end compiles.
+    fn metal(&mut self) {
+        let targets =
+            [("Metal, macOS", "aarch64-apple-darwin"), ("Metal, iOS", "aarch64-apple-ios")];
+        for (name, target) in targets {
+            let mut clippy = cargo(self.root, &["clippy", "--package", "drift-runtime", "--lib"]);
+            clippy.args(["--no-default-features", "--features", "metal,mmap"]);
+            clippy.args(["--target", target, "--", "-D", "warnings"]);
+            self.step(name, clippy, "");
+        }
     }
 
     fn doc_tests(&mut self) {
