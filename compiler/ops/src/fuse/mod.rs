@@ -42,6 +42,7 @@ mod layer_norm;
 mod leaky_relu;
 mod merge_concat;
 mod merge_pointwise;
+mod merge_products;
 mod mish;
 mod nearest_resize;
 mod norm_affine;
@@ -49,6 +50,7 @@ mod norm_into_linear;
 mod prelu;
 mod quick_gelu;
 mod remove_identity;
+mod repeat_concat;
 mod repeated_heads;
 mod rms_norm;
 mod rotary;
@@ -61,6 +63,7 @@ mod softmax;
 mod softplus;
 mod store_view;
 mod transpose_of_concat;
+mod whole_scatter;
 
 pub use rewrite::{Ctx, Patch, Rewriter};
 
@@ -100,6 +103,8 @@ pub static RULES: &[Rule] = &[
     remove_identity::RULE,
     fold_constants::RULE,
     cse::RULE,
+    whole_scatter::RULE,
+    repeat_concat::RULE,
     merge_concat::RULE,
     transpose_of_concat::RULE,
     layer_norm::RULE,
@@ -108,6 +113,7 @@ pub static RULES: &[Rule] = &[
     group_norm::RULE,
     rotary::RULE,
     attention::RULE,
+    merge_products::RULE,
     norm_affine::RULE,
     fold_batch_norm::RULE,
     fold_pad::RULE,

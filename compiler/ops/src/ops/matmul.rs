@@ -21,10 +21,11 @@ pub static OP: OpDef = OpDef {
 fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
     let (mut a, mut b) = (c.input(0)?, c.input(1)?);
     if !c.domain.is_empty() {
-        for name in ["transBatchA", "transBatchB"] {
-            if c.attrs.int(name, 0) != 0 {
-                return Err(c.unsupported(format!("{name} is set")));
-            }
+        if c.attrs.int("transBatchA", 0) != 0 {
+            a = rows_first(c, a)?;
+        }
+        if c.attrs.int("transBatchB", 0) != 0 {
+            b = rows_first(c, b)?;
         }
         if c.attrs.int("transA", 0) != 0 {
             a = swap_last(c, a)?;
@@ -36,6 +37,17 @@ fn import(c: &mut ImportCtx) -> Result<Vec<ValueId>> {
     let y = product(c, a, b)?;
     let alpha = c.float("alpha", 1.0)?;
     Ok(vec![if alpha == 1.0 { y } else { c.binary_const(PointwiseOp::Mul, y, alpha)? }])
+}
+
+/// `[M, batch.., K]` as `[batch.., M, K]`.
+fn rows_first(c: &mut ImportCtx, v: ValueId) -> Result<ValueId> {
+    let rank = c.rank(v);
+    if rank < 3 {
+        return Ok(v);
+    }
+    let mut perm: Vec<usize> = (1..rank - 1).collect();
+    perm.extend([0, rank - 1]);
+    c.transpose(v, &perm)
 }
 
 /// The last two axes exchanged.
