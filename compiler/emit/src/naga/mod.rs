@@ -159,8 +159,19 @@ fn fill_matrices(mut text: String) -> String {
 pub fn wgsl_text(kernel: &Kernel) -> Result<String, EmitError> {
     let dialect = Dialect::Wgsl;
     let (module, info) = validated(kernel, dialect)?;
-    wgsl::write_string(&module, &info, wgsl::WriterFlags::empty())
-        .map_err(|error| rejected(kernel, dialect, &error))
+    let text = wgsl::write_string(&module, &info, wgsl::WriterFlags::empty())
+        .map_err(|error| rejected(kernel, dialect, &error))?;
+    Ok(largest_exactly(text))
+}
+
+/// naga writes the largest f32 with as few digits as tell it from its neighbours, which is more than
+/// that f32 has; browsers reject a literal beyond the range (WGSL, "Numeric Literals").
+fn largest_exactly(text: String) -> String {
+    const ROUNDED: &str = "340282350000000000000000000000000000000f";
+    match text.contains(ROUNDED) {
+        true => text.replace(ROUNDED, "3.4028234663852886e38f"),
+        false => text,
+    }
 }
 
 fn validated(kernel: &Kernel, dialect: Dialect) -> Result<(Module, ModuleInfo), EmitError> {
