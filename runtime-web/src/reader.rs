@@ -111,11 +111,7 @@ pub unsafe extern "C" fn read_meta(reader: &Reader, at: *const u8, len: usize) -
 /// # Safety
 /// `reader` is open; `at` and `len` are bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn read_requirements(
-    reader: &mut Reader,
-    at: *const u8,
-    len: usize,
-) -> i32 {
+pub unsafe extern "C" fn read_requirements(reader: &mut Reader, at: *const u8, len: usize) -> i32 {
     let number = reader.requirements.len() as u32;
     // SAFETY: the caller's.
     match reader.parts.requirements(number, unsafe { bytes(at, len) }) {

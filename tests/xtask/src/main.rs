@@ -4,10 +4,13 @@
 #![forbid(unsafe_code)]
 
 mod backends;
+mod browser;
 mod command;
 mod fuzz;
+mod npm;
 mod report;
 mod requirement;
+mod site;
 mod size;
 mod suite;
 
@@ -31,6 +34,12 @@ cargo xtask <command>
           run the operator suites on the driver that DRIFT_BACKEND and DRIFT_DEVICE name and keep their
           results under this ID; with a FOLDER, keep the results that are there (DRIFT_RESULTS=FOLDER).
   size    Build examples/minimal and hold its stripped size against the budget.
+  npm     Build the browser's runtime as an npm package folder (target/npm) and hold its size
+          against the budget.
+  site    Build the examples for browsers as a folder of static files (target/site).
+  serve-examples
+          The same, served on http://localhost:8080.
+  browser The runtime and the examples in headless Chromium.
   fuzz [--seconds N] [TARGET]...
           Run the fuzz targets of tests/fuzz, 60 s each unless told (needs nightly, cargo-fuzz).
 
@@ -49,6 +58,16 @@ fn main() -> ExitCode {
         "deps" => no_arguments(rest).map(|()| suite::dependency_rules(&root)),
         "goldens" => Ok(suite::bless_goldens(&root, rest)),
         "backends" => backends::parse(rest).map(|results| backends::run(&root, &results)),
+        "npm" => no_arguments(rest).map(|()| npm::run(&root)),
+        "site" => no_arguments(rest).map(|()| match site::build(&root) {
+            Some(folder) => {
+                eprintln!("site: {}", folder.display());
+                true
+            }
+            None => false,
+        }),
+        "serve-examples" => no_arguments(rest).map(|()| site::serve(&root)),
+        "browser" => no_arguments(rest).map(|()| npm::run(&root) & browser::run(&root)),
         "size" => no_arguments(rest).map(|()| size::run(&root)),
         "fuzz" => fuzz::Options::parse(rest).map(|options| fuzz::run(&root, &options)),
         "help" | "-h" | "--help" => {

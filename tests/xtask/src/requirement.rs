@@ -38,7 +38,7 @@ const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         name: "wasm32 target",
-        needed_by: "the wasm32 check of drift-bundle",
+        needed_by: "the wasm32 check of drift-bundle, the runtime for browsers",
         source: Source::Rustup(&["target", "add", "wasm32-unknown-unknown"]),
         check: |root| standard_library(root, "wasm32-unknown-unknown"),
     },
@@ -77,6 +77,15 @@ const REQUIREMENTS: &[Requirement] = &[
         needed_by: "the check that a compiler takes our OpenCL C, and running MSL on the CPU",
         source: Source::Apt(&["clang-15"]),
         check: |root| version_line(root, "clang++-15", &["--version"]),
+    },
+    Requirement {
+        name: "Chromium",
+        needed_by: "the tests of the runtime for browsers",
+        source: Source::Apt(&["chromium"]),
+        check: |root| {
+            let program = crate::browser::program().ok_or("no chromium on PATH")?;
+            version_line(root, program, &["--version"])
+        },
     },
     Requirement {
         name: "validation layers",

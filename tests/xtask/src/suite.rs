@@ -111,11 +111,15 @@ impl Suite<'_> {
             self.metal();
         }
         if self.includes("drift-minimal") {
-            self.runtime_size();
+            self.timed("size", "cargo xtask size", size::run);
         }
         if self.includes("driftc") {
             let demo = ["run", "--release", "--package", "driftc", "--", "demo"];
             self.step("demo", cargo(self.root, &demo), "");
+        }
+        if self.includes("drift-web") {
+            self.timed("npm", "cargo xtask npm", crate::npm::run);
+            self.timed("browser", "cargo xtask browser", crate::browser::run);
         }
         if self.options.full {
             let mut doc = self.cargo_for(&["doc"], "--workspace", &["--no-deps"]);
@@ -191,16 +195,12 @@ impl Suite<'_> {
         self.step("doc tests", command, "");
     }
 
-    fn runtime_size(&mut self) {
+    /// A step of this program.
+    fn timed(&mut self, name: &'static str, command: &str, run: fn(&Path) -> bool) {
         let begun = Instant::now();
-        let passed = size::run(self.root);
-        self.steps.push(Step {
-            name: "size",
-            command: "cargo xtask size".into(),
-            passed,
-            took: begun.elapsed(),
-            note: String::new(),
-        });
+        let passed = run(self.root);
+        let (command, took) = (command.into(), begun.elapsed());
+        self.steps.push(Step { name, command, passed, took, note: String::new() });
     }
 
     fn dependency_audit(&mut self) {

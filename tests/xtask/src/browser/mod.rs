@@ -1,0 +1,151 @@
+//! `cargo xtask browser`: the runtime in headless Chromium, on its software adapter.
+//!
+//! The page `tests/browser/index.html` runs the tests and reports them line by line: `ok NAME`,
+//! `skipped: …`, `FAIL NAME: …`, at the end `done`. The examples are then opened as a person would,
+//! and photographed.
+
+mod chromium;
+pub mod server;
+
+use crate::command::execute;
+use crate::{npm, site};
+use chromium::Chromium;
+pub use chromium::program;
+use server::Server;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+/// The page says something at least this often.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// Networks beside the repository that are run with their expected outputs, and further arguments of
+/// `compile`: sizes of dynamic axes as in their first case.
+const NETWORKS: &[(&str, &[&str])] = &[
+    ("cls_resnet20_cifar10", &["--dim", "batch=3"]),
+    // ids in int64
+    ("graph_tiny_bert", &["--dim", "batch=2", "--dim", "seq=11"]),
+    ("audio_dtln_1", &[]),
+];
+
+/// Builds the package and the examples, and tests both.
+pub fn run(root: &Path) -> bool {
+    let Some(site) = site::build(root) else { return false };
+    let folder = npm::artifacts(root).join("browser");
+    let bundles = folder.join("bundles");
+    if let Err(error) = std::fs::create_dir_all(&bundles) {
+        eprintln!("{}: {error}", bundles.display());
+        return false;
+    }
+    let models = models(root);
+    if !compile(root, &bundles, models.as_deref()) {
+        return false;
+    }
+    let mut folders = vec![
+        ("tests/".to_owned(), root.join("tests/browser")),
+        ("bundles/".to_owned(), bundles),
+        ("examples/".to_owned(), root.join("examples")),
+    ];
+    folders.extend(models.map(|m| ("models/".to_owned(), m)));
+    folders.push((String::new(), site));
+    let begun = Instant::now();
+    let passed = test(&folder, folders).unwrap_or_else(|error| {
+        eprintln!("browser: {error}");
+        false
+    });
+    eprintln!("browser: {} in {:.0?}", if passed { "passed" } else { "FAILED" }, begun.elapsed());
+    passed
+}
+
+/// The folder of real models, where there is one.
+fn models(root: &Path) -> Option<PathBuf> {
+    let shared = std::env::var_os("DRIFT_SHARED").map_or(root.join("../shared"), PathBuf::from);
+    let models = shared.join("models");
+    if models.join("MANIFEST.json").is_file() {
+        return Some(models);
+    }
+    eprintln!("skipped: {} not present, so no real networks in the browser", models.display());
+    None
+}
+
+fn compile(root: &Path, bundles: &Path, models: Option<&Path>) -> bool {
+    let mut jobs: Vec<(PathBuf, PathBuf, Vec<&str>)> = Vec::new();
+    let shapes = root.join("examples/shapes/shapes.onnx");
+    // several variants, of which the browser takes one; and a bundle with nothing for it
+    let several = vec!["--target", "vulkan-modern", "--target", "webgpu-generic"];
+    jobs.push((shapes.clone(), bundles.join("several.drift"), several));
+    jobs.push((shapes, bundles.join("vulkan.drift"), vec!["--target", "vulkan-modern"]));
+    for (name, more) in NETWORKS {
+        let Some(models) = models else { break };
+        let mut arguments = vec!["--target", "webgpu-generic"];
+        arguments.extend(*more);
+        let model = models.join(name).join("model.onnx");
+        jobs.push((model, bundles.join(name).with_extension("drift"), arguments));
+    }
+    jobs.iter().all(|(model, bundle, arguments)| {
+        let mut driftc = site::driftc(root);
+        driftc.arg("compile").arg(model).args(arguments).arg("-o").arg(bundle);
+        execute(driftc, true)
+    })
+}
+
+fn test(folder: &Path, folders: Vec<(String, PathBuf)>) -> Result<bool, String> {
+    let server = Server::start(0, folders).map_err(|e| format!("no server: {e}"))?;
+    let mut browser = Chromium::start(&folder.join("profile"))?;
+    let address = server.address();
+    browser.open(&format!("{address}/tests/"))?;
+    let passed = reported(&server)?;
+    let pictures = folder.join("screenshots");
+    std::fs::create_dir_all(&pictures).map_err(|e| format!("{}: {e}", pictures.display()))?;
+    Ok(passed & examples(&mut browser, &address, &pictures))
+}
+
+/// Prints what the page reports; true if nothing failed, and something was tested.
+fn reported(server: &Server) -> Result<bool, String> {
+    let (mut passed, mut count) = (true, 0);
+    loop {
+        match server.reports.recv_timeout(SILENCE) {
+            Ok(line) if line == "done" => return Ok(passed && count > 0),
+            Ok(line) => {
+                eprintln!("{line}");
+                passed &= !line.starts_with("FAIL");
+                count += u32::from(line.starts_with("ok "));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(format!("the page said nothing for {SILENCE:?}"));
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err("the server is gone".into()),
+        }
+    }
+}
+
+/// Opens the examples, uses them by keyboard, and photographs them.
+fn examples(browser: &mut Chromium, address: &str, pictures: &Path) -> bool {
+    let mut passed = true;
+    for (page, name) in [("web/", "web"), ("web-chat/", "web-chat")] {
+        for (size, scheme) in [((1100, 800), "light"), ((400, 800), "dark")] {
+            let shown = (|| -> Result<PathBuf, String> {
+                browser.emulate(size, scheme)?;
+                browser.open(&format!("{address}/{page}"))?;
+                let state = browser.evaluate(
+                    "new Promise(r => { const look = () => { \
+                       const s = document.documentElement.dataset.state; \
+                       if (s === 'done' || s === 'failed') r(s); else setTimeout(look, 100); }; \
+                       setTimeout(() => r('too slow'), 60000); look(); })",
+                )?;
+                match state.as_str() {
+                    "done" => browser.screenshot(&pictures.join(format!("{name}-{scheme}.png"))),
+                    other => Err(format!("the page is in the state {other:?}")),
+                }
+            })();
+            match shown {
+                Ok(file) => eprintln!("ok example {name}, {scheme} ({})", file.display()),
+                Err(error) => {
+                    eprintln!("FAIL example {name}, {scheme}: {error}");
+                    passed = false;
+                }
+            }
+        }
+    }
+    passed
+}
