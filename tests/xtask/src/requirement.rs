@@ -43,6 +43,12 @@ const REQUIREMENTS: &[Requirement] = &[
         check: |root| standard_library(root, "wasm32-unknown-unknown"),
     },
     Requirement {
+        name: "Android target",
+        needed_by: "the Android check of the runtime and its C interface",
+        source: Source::Rustup(&["target", "add", "aarch64-linux-android"]),
+        check: |root| standard_library(root, "aarch64-linux-android"),
+    },
+    Requirement {
         name: "macOS target",
         needed_by: "the lint check of the Metal back end",
         source: Source::Rustup(&["target", "add", "aarch64-apple-darwin"]),

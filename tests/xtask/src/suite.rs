@@ -110,6 +110,9 @@ impl Suite<'_> {
         if self.includes("drift-runtime") {
             self.metal();
         }
+        if self.includes("drift-c") {
+            self.phones();
+        }
         if self.includes("drift-minimal") {
             self.timed("size", "cargo xtask size", size::run);
         }
@@ -175,6 +178,19 @@ impl Suite<'_> {
             clippy.args(["--no-default-features", "--features", "metal,mmap"]);
             clippy.args(["--target", target, "--", "-D", "warnings"]);
             self.step(name, clippy, "");
+        }
+    }
+
+    /// The runtime and its C interface, type-checked for phones.
+    fn phones(&mut self) {
+        let targets = [
+            ("Android", "aarch64-linux-android", "vulkan,opencl,mmap"),
+            ("C, iOS", "aarch64-apple-ios", "metal,mmap"),
+        ];
+        for (name, target, features) in targets {
+            let mut check = cargo(self.root, &["check", "--package", "drift-c", "--lib"]);
+            check.args(["--no-default-features", "--features", features, "--target", target]);
+            self.step(name, check, "");
         }
     }
 
