@@ -32,6 +32,13 @@ const RULES: &[Rule] = &[
         why: "no compiler, no graph and no parser of source models exists on the device",
     },
     Rule {
+        package: "drift-c",
+        ours: Some(&["drift-runtime"]),
+        never: COMPILER,
+        without: &["webgpu"],
+        why: "it is the runtime for C, and nothing more",
+    },
+    Rule {
         package: "drift-bundle",
         ours: Some(&[]),
         never: COMPILER,
