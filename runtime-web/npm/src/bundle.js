@@ -10,6 +10,12 @@ const FIXED_BYTES = 36;
 
 const decoder = new TextDecoder();
 
+function joined(parts, bytes) {
+  const all = new Uint8Array(bytes);
+  parts.reduce((at, part) => (all.set(part, at), at + part.byteLength), 0);
+  return all;
+}
+
 export class BundleReader {
   #reader = 0;
   #head;
@@ -49,33 +55,44 @@ export class BundleReader {
   }
 
   async #readHead() {
+    const { cache, source } = this;
+    const kept = cache && (await cache.get(cache.head(source.url)));
     try {
-      this.#head = await this.#firstBytes();
+      // a bundle that is known is asked for its table, which has the hashes of all sections
+      const table = kept && kept.subarray(0, this.#tableBytes(kept));
+      const start = await this.#firstBytes(table?.byteLength ?? HEAD_BYTES);
+      const same = table && start.byteLength === table.byteLength && start.every((b, i) => b === table[i]);
+      this.#head = same ? kept : await this.#wholeHead(start);
     } catch (error) {
       // without a network, the file as it was when it was last seen
-      const kept = error.code === 'network' && this.source.url && this.cache;
-      this.#head = kept ? await this.cache.get(this.cache.head(this.source.url)) : undefined;
-      if (!this.#head) throw error;
+      if (error.code !== 'network' || !kept) throw error;
+      this.#head = kept;
     }
   }
 
-  async #firstBytes() {
+  #tableBytes(head) {
+    const { wasm } = this;
+    return wasm.with(head.subarray(0, FIXED_BYTES), (at, n) =>
+      wasm.check(wasm.exports.table_bytes(at, n)),
+    );
+  }
+
+  async #firstBytes(most) {
     const parts = [];
     let bytes = 0;
-    for await (const chunk of this.source.read(0, HEAD_BYTES)) {
+    for await (const chunk of this.source.read(0, most)) {
       parts.push(chunk);
       bytes += chunk.byteLength;
     }
-    const head = new Uint8Array(bytes);
-    parts.reduce((at, part) => (head.set(part, at), at + part.byteLength), 0);
-    const needed = this.wasm.with(head.subarray(0, FIXED_BYTES), (at, n) =>
-      this.wasm.check(this.wasm.exports.table_bytes(at, n)),
-    );
-    if (needed <= bytes) return head;
-    const whole = new Uint8Array(needed);
-    whole.set(head);
-    whole.set(await readAll(this.source, bytes, needed - bytes), bytes);
-    return whole;
+    return joined(parts, bytes);
+  }
+
+  /** Reads on behind the first bytes, as far as the table reaches. */
+  async #wholeHead(start) {
+    const needed = this.#tableBytes(start);
+    if (needed <= start.byteLength) return start;
+    const rest = await readAll(this.source, start.byteLength, needed - start.byteLength);
+    return joined([start, rest], needed);
   }
 
   /** Keeps the head; what an older version of this file had and this one has not is forgotten. */
@@ -100,11 +117,8 @@ export class BundleReader {
     const weights = this.#find('WEIGHTS');
     const end = weights ? weights.offset : this.table.bytes;
     if (end <= this.#head.byteLength) return;
-    const all = new Uint8Array(end);
-    all.set(this.#head);
     const from = this.#head.byteLength;
-    all.set(await readAll(this.source, from, end - from), from);
-    this.#head = all;
+    this.#head = joined([this.#head, await readAll(this.source, from, end - from)], end);
   }
 
   #find(kind, variant = null) {
@@ -217,10 +231,18 @@ export class BundleReader {
     }
   }
 
+  /** Bytes of the file; those that came with the head are not read again. */
+  async *#read(offset, bytes) {
+    const known = this.#head.subarray(offset, offset + bytes);
+    if (known.byteLength > 0) yield known;
+    const left = bytes - known.byteLength;
+    if (left > 0) yield* this.source.read(offset + known.byteLength, left);
+  }
+
   async *#stream(info) {
-    const { cache, source } = this;
+    const { cache } = this;
     if (!cache) {
-      yield* source.read(info.offset, info.bytes);
+      yield* this.#read(info.offset, info.bytes);
       return;
     }
     const count = Math.ceil(info.bytes / PIECE_BYTES);
@@ -240,7 +262,7 @@ export class BundleReader {
       const bytes = Math.min(end * PIECE_BYTES, info.bytes) - from;
       let parts = [];
       let held = 0;
-      for await (let chunk of source.read(info.offset + from, bytes)) {
+      for await (let chunk of this.#read(info.offset + from, bytes)) {
         while (chunk.byteLength > 0) {
           const room = Math.min(PIECE_BYTES, info.bytes - piece * PIECE_BYTES) - held;
           const now = chunk.subarray(0, room);

@@ -5,7 +5,7 @@
 
 const NAME = 'drift-1';
 const ROOT = 'https://drift.invalid/';
-export const PIECE_BYTES = 4 << 20;
+export const PIECE_BYTES = 1 << 20;
 
 /** The store, or `undefined` where there is none (private windows of some browsers) or it is off. */
 export async function openCache(wanted) {

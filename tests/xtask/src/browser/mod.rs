@@ -129,7 +129,7 @@ fn examples(browser: &mut Chromium, address: &str, pictures: &Path) -> bool {
                 browser.open(&format!("{address}/{page}"))?;
                 let state = browser.evaluate(
                     "new Promise(r => { const look = () => { \
-                       const s = document.documentElement.dataset.state; \
+                       const s = document.documentElement?.dataset.state; \
                        if (s === 'done' || s === 'failed') r(s); else setTimeout(look, 100); }; \
                        setTimeout(() => r('too slow'), 60000); look(); })",
                 )?;
