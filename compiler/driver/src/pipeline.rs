@@ -43,8 +43,8 @@ pub struct CompileOptions {
 /// Passes outside the rewrite rules that `--disable` knows.
 pub const PASSES: [(&str, &str); 4] = [
     (
-        "few-row-products",
-        "products of a few rows in transformers use the kernels of language models",
+        "transformer-products",
+        "products in transformers use the kernels of language models where those gain",
     ),
     ("zero-copy-concat", "parts of a concat are written in place"),
     ("in-place", "element-wise results take over the memory of a dying operand"),
@@ -232,9 +232,10 @@ fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>)
         let graphs = out.entries.iter_mut().map(|e| &mut e.graph);
         let count: usize = graphs.map(|g| crate::quantize::quantize(g, scheme)).sum();
         out.notes.push(format!("{count} weight matrices in {scheme}"));
-    } else if !fuse_options.disabled.contains("few-row-products") {
+    } else if !fuse_options.disabled.contains("transformer-products") {
         let stored = if options.precision == Precision::F32 { Scheme::F32 } else { Scheme::F16 };
-        out.entries.iter_mut().for_each(|e| crate::quantize::few_rows(&mut e.graph, stored));
+        let graphs = out.entries.iter_mut().map(|e| &mut e.graph);
+        graphs.for_each(|g| crate::quantize::transformer_products(g, stored));
     }
     for i in 0..out.entries.len() {
         if !fuse_options.disabled.contains("fuse") {

@@ -1,6 +1,6 @@
 //! Products with constant matrices become `linear` nodes: with `--quantize`, which makes them read
-//! their weights in few bits, and without it where a transformer has only a few rows, because `linear`
-//! has the kernels for those, and takes the norm before it and the gate behind it.
+//! their weights in few bits, and without it in transformers, where `linear` takes the norm before it
+//! and the gate behind it, and has kernels for few rows.
 //!
 //! Builders of language models choose a scheme per role themselves; here every large constant
 //! matrix of an imported graph gets the same one.
@@ -72,32 +72,39 @@ impl RowSource for Columns {
 /// Rewrites products with constant matrices into `linear` nodes of `scheme`; gives how many.
 pub fn quantize(graph: &mut Graph, scheme: Scheme) -> usize {
     let products: Vec<NodeId> = graph.node_ids().filter(|id| fits(graph, *id)).collect();
-    rewrite_all(graph, &products, scheme);
+    rewrite_all(graph, &products, scheme, |_, _| true);
     products.len()
 }
 
-/// The same where a graph with attention has few rows (a decoding step); `scheme` is that of the
-/// weights as they would be stored anyway.
-pub fn few_rows(graph: &mut Graph, scheme: Scheme) {
+/// The same in graphs with attention: gates, and whatever has few rows (a decoding step). `scheme` is
+/// that of the weights as they would be stored anyway.
+pub fn transformer_products(graph: &mut Graph, scheme: Scheme) {
     if !graph.node_ids().any(|id| graph.node(id).op == "attention") {
         return;
     }
-    let few = |id: &NodeId| {
-        let shape = &graph.value(graph.node(*id).results[0]).shape;
-        let rows = shape.rank().checked_sub(1).map(|last| shape[..last].iter().product::<usize>());
-        rows.is_some_and(|r| r <= FEW_ROWS) && fits(graph, *id)
-    };
-    let products: Vec<NodeId> = graph.node_ids().filter(few).collect();
-    rewrite_all(graph, &products, scheme);
+    let products: Vec<NodeId> = graph.node_ids().filter(|id| fits(graph, *id)).collect();
+    rewrite_all(graph, &products, scheme, few_rows);
 }
 
-fn rewrite_all(graph: &mut Graph, products: &[NodeId], scheme: Scheme) {
+fn few_rows(graph: &Graph, id: NodeId) -> bool {
+    let shape = &graph.value(graph.node(id).results[0]).shape;
+    let rows = shape.rank().checked_sub(1).map(|last| shape[..last].iter().product::<usize>());
+    rows.is_some_and(|r| r <= FEW_ROWS)
+}
+
+/// `alone`: whether a product that is no side of a gate is rewritten, too.
+fn rewrite_all(
+    graph: &mut Graph,
+    products: &[NodeId],
+    scheme: Scheme,
+    alone: fn(&Graph, NodeId) -> bool,
+) {
     let gated = gates(graph, products);
     for gate in &gated {
         rewrite_gated(graph, gate, scheme);
     }
     for &id in products {
-        if !gated.iter().any(|g| g.gate == id || g.up == id) {
+        if !gated.iter().any(|g| g.gate == id || g.up == id) && alone(graph, id) {
             rewrite(graph, id, scheme);
         }
     }

@@ -41,6 +41,7 @@ mod hard_swish;
 mod layer_norm;
 mod leaky_relu;
 mod merge_concat;
+mod merge_heads;
 mod merge_pointwise;
 mod merge_products;
 mod mish;
@@ -148,6 +149,7 @@ pub static RULES: &[Rule] = &[
     duplicate_cheap::RULE,
     norm_into_linear::RULE,
     // finish
+    merge_heads::RULE,
     copy_view::RULE,
 ];
 

@@ -1,6 +1,6 @@
-//! Products of a few rows in transformers: what becomes of them, and that it computes the same.
+//! Products in transformers: what becomes of them, and that it computes the same.
 
-use drift_driver::quantize::few_rows;
+use drift_driver::quantize::transformer_products;
 use drift_ir::{Arg, Attrs, Body, DType, Graph, PointwiseOp as P, Shape, Step, ValueId};
 use drift_ops::data::sample;
 use drift_ops::eval_graph;
@@ -82,7 +82,7 @@ fn ops(g: &Graph) -> Vec<&'static str> {
 
 fn fused(mut g: Graph, scheme: Option<Scheme>) -> Graph {
     if let Some(scheme) = scheme {
-        few_rows(&mut g, scheme);
+        transformer_products(&mut g, scheme);
     }
     fuse(g, &FuseOptions::default()).unwrap().0
 }
@@ -96,19 +96,25 @@ fn a_layer_of_one_row_is_three_products_and_an_attention() {
 }
 
 #[test]
-fn nothing_changes_with_many_rows_or_without_attention() {
-    for (rows, attention) in [(40, true), (1, false)] {
-        let (plain, same) = (layer(rows, attention), layer(rows, attention));
-        assert_eq!(fused(plain, Some(Scheme::F32)), fused(same, None));
-    }
+fn of_many_rows_only_the_gate_is_joined() {
+    let g = fused(layer(40, true), Some(Scheme::F32));
+    assert_eq!(ops(&g), ["attention", "linear", "matmul", "matmul", "rms_norm", "rms_norm"]);
+}
+
+#[test]
+fn nothing_changes_without_attention() {
+    let (plain, same) = (layer(1, false), layer(1, false));
+    assert_eq!(fused(plain, Some(Scheme::F32)), fused(same, None));
 }
 
 #[test]
 fn both_forms_compute_the_same() {
-    for (scheme, tolerance) in [(Scheme::F32, 1e-6), (Scheme::F16, 2e-3)] {
-        let x = [sample(9, DType::F32, [1, 3, 32])];
-        let want = eval_graph(&fused(layer(3, true), None), &x).unwrap()[0].to_f64s();
-        let got = eval_graph(&fused(layer(3, true), Some(scheme)), &x).unwrap()[0].to_f64s();
+    for (scheme, rows, tolerance) in
+        [(Scheme::F32, 3, 1e-6), (Scheme::F16, 3, 2e-3), (Scheme::F32, 40, 1e-6)]
+    {
+        let x = [sample(9, DType::F32, [1, rows, 32])];
+        let want = eval_graph(&fused(layer(rows, true), None), &x).unwrap()[0].to_f64s();
+        let got = eval_graph(&fused(layer(rows, true), Some(scheme)), &x).unwrap()[0].to_f64s();
         let scale = want.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
         for (g, w) in got.iter().zip(&want) {
             assert!((g - w).abs() <= tolerance * scale, "{scheme}: {g}, not {w}");
