@@ -51,7 +51,11 @@ pub fn run(args: &DevicesArgs) -> Result {
             d.driver,
             c.api,
             d.api_version,
-            human(d.memory_bytes)
+            match d.memory_bytes {
+                // WebGPU does not tell
+                0 => "memory unknown".to_owned(),
+                bytes => human(bytes).to_string(),
+            }
         );
         println!("   {}", c.features.names().collect::<Vec<_>>().join(", "));
         println!(
