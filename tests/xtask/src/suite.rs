@@ -100,6 +100,7 @@ impl Suite<'_> {
             // without subgroups and f16
             self.another_api("WebGPU core", "webgpu-core", "webgpu");
             self.another_api("MSL on the CPU", "metal-cpu", "opencl");
+            self.swiftshader();
         }
         if self.includes("drift-bundle") {
             let check = ["check", "--package", "drift-bundle", "--no-default-features"];
@@ -167,6 +168,18 @@ impl Suite<'_> {
         });
         command.env("DRIFT_BACKEND", backend);
         self.step(name, command, "");
+    }
+
+    /// The operators on another Vulkan driver: the one that comes with Chromium.
+    fn swiftshader(&mut self) {
+        const MANIFEST: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
+        if !Path::new(MANIFEST).is_file() {
+            return eprintln!("\nskipped: SwiftShader ({MANIFEST} is not there)");
+        }
+        let test = ["test", "--package", "drift-conformance", "--test", "ops"];
+        let mut command = cargo(self.root, &test);
+        command.env("VK_DRIVER_FILES", MANIFEST);
+        self.step("SwiftShader", command, "");
     }
 
     /// No Mac is needed to see that the back end compiles.
