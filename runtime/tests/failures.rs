@@ -111,7 +111,9 @@ fn devices_are_found_by_name_and_number() {
         assert!(
             caps.storage_offset_alignment.is_power_of_two() && caps.storage_offset_alignment <= 256
         );
-        assert!(info.memory_bytes > 0 && !caps.device_name.is_empty());
+        // WebGPU does not tell
+        assert!(info.memory_bytes > 0 || api(info) == drift_bundle::caps::Api::WebGpu);
+        assert!(!caps.device_name.is_empty());
     }
     let name = &all[0].capabilities.device_name;
     assert_eq!(&Device::find(&name.to_uppercase()).unwrap().capabilities().device_name, name);

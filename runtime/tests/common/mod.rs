@@ -133,6 +133,19 @@ impl PlanBuilder {
         self.plan.pipelines.len() as u32 - 1
     }
 
+    /// A pipeline of WGSL as it is, with entry point `main`.
+    pub fn wgsl_pipeline(&mut self, text: &str, size: u32, bindings: &[BindingKind]) -> u32 {
+        let shader = self.shaders.add(text.as_bytes());
+        self.plan.pipelines.push(Pipeline {
+            shader,
+            shader_entry: "main".into(),
+            workgroup_size: [size, 1, 1],
+            bindings: bindings.into(),
+            subgroup_size: 0,
+        });
+        self.plan.pipelines.len() as u32 - 1
+    }
+
     pub fn dispatch(&mut self, pipeline: u32, workgroups: [u32; 3], binds: &[Bind], label: &str) {
         let label_index = self.plan.labels.len() as u32;
         self.plan.labels.push(label.into());

@@ -118,7 +118,11 @@ impl WebGpuDevice {
         if let Some((_, opened)) = list.iter().find(|(n, _)| n == needs) {
             return Ok(opened.clone());
         }
+        // SAFETY: experimental features may lack validation; those that `needs` can have are no way to
+        // do more than a shader can do anyway (see the crate's *Trust*).
+        let experimental = unsafe { wgpu::ExperimentalFeatures::enabled() };
         let descriptor = wgpu::DeviceDescriptor {
+            experimental_features: experimental,
             required_features: needs.features,
             required_limits: needs.limits.clone(),
             // objects of a plan are few and large: blocks for many small ones would waste memory

@@ -6,7 +6,7 @@ use crate::{
     device::{DeviceInfo, DeviceKind},
 };
 use drift_bundle::{
-    caps::{Api, Capabilities, Features, Limits},
+    caps::{Api, Capabilities, Features, Limits, MatrixElem, MatrixShape},
     plan::{BindingKind, ObjectKind, Plan},
 };
 use std::sync::OnceLock;
@@ -89,6 +89,8 @@ fn capabilities(adapter: &Adapter, info: &wgpu::AdapterInfo) -> Capabilities {
         (wgpu::Features::SHADER_F16, Features::F16.union(Features::STORAGE_16BIT)),
         (wgpu::Features::SUBGROUP, subgroups),
         (wgpu::Features::TIMESTAMP_QUERY, Features::TIMESTAMPS),
+        // wgpu's own extension: no part of WebGPU
+        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, Features::COOPERATIVE_MATRIX),
     ] {
         if has.contains(feature) {
             features = features.union(ours);
@@ -124,11 +126,29 @@ fn capabilities(adapter: &Adapter, info: &wgpu::AdapterInfo) -> Capabilities {
             texel_buffer: 0,
         },
         storage_offset_alignment: l.min_storage_buffer_offset_alignment.into(),
-        subgroup_size: largest,
+        // which of several sizes a kernel gets, nobody can say
+        subgroup_size: if smallest == largest { largest } else { 0 },
         subgroup_size_min: smallest,
         subgroup_size_max: largest,
-        matrix_shapes: Vec::new(),
+        matrix_shapes: matrix_shapes(adapter),
     }
+}
+
+fn matrix_shapes(adapter: &Adapter) -> Vec<MatrixShape> {
+    let elem = |ty| match ty {
+        wgpu::CooperativeScalarType::F16 => Some(MatrixElem::F16),
+        wgpu::CooperativeScalarType::F32 => Some(MatrixElem::F32),
+        _ => None,
+    };
+    let shape = |p: wgpu::CooperativeMatrixProperties| {
+        let (m, n, k) = (p.m_size, p.n_size, p.k_size);
+        Some(MatrixShape { m, n, k, ab: elem(p.ab_type)?, acc: elem(p.cr_type)? })
+    };
+    let mut shapes: Vec<_> =
+        adapter.cooperative_matrix_properties().into_iter().filter_map(shape).collect();
+    shapes.sort_unstable();
+    shapes.dedup();
+    shapes
 }
 
 /// What a device must be opened with.
@@ -153,6 +173,8 @@ impl Needs {
             | Features::SUBGROUP_SHUFFLE.0;
         features.set(wgpu::Features::SHADER_F16, requires.features.0 & f16 != 0);
         features.set(wgpu::Features::SUBGROUP, requires.features.0 & subgroups != 0);
+        let matrices = requires.features.contains(Features::COOPERATIVE_MATRIX);
+        features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, matrices);
         // nobody's shaders depend on these
         let harmless = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
         features |= physical.adapter.features() & harmless;

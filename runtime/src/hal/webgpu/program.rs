@@ -371,3 +371,56 @@ impl Program for WebGpuProgram {
         self.timeout = timeout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::RuntimeErrorKind, hal::Hal, session::DriverCache};
+    use drift_bundle::{BundleWriter, Meta, ShaderSet, caps::*, plan::*};
+
+    #[test]
+    fn a_lost_device_stays_lost_and_is_opened_anew() {
+        let Ok(device) = WebGpuDevice::open(0) else {
+            println!("skipped: no WebGPU adapter");
+            return;
+        };
+        let io = Io {
+            name: "y".into(),
+            elem: ElemType::F32,
+            device_elem: ElemType::F32,
+            shape: vec![2],
+            object: 0,
+            offset: 0,
+        };
+        let object = Object { role: ObjectRole::State, kind: ObjectKind::Buffer { bytes: 8 } };
+        let entry =
+            EntryPoint { name: "main".into(), inputs: vec![], outputs: vec![io], steps: vec![] };
+        let plan = Plan { objects: vec![object], entry_points: vec![entry], ..Plan::default() };
+        let mut writer = BundleWriter::new(Meta::new("state", "test", "0"));
+        let requirements = Requirements::new(Api::WebGpu, Dialect::Wgsl, "test");
+        writer.add_variant(requirements, plan, ShaderSet::new());
+        let bundle = Bundle::from_vec(writer.to_vec(&[]).unwrap()).unwrap();
+        let request = LoadRequest { bundle: &bundle, variant: 0, cache: &DriverCache::Off };
+        let mut program = device.load(&request).unwrap();
+        program.submit(0, 1, None).unwrap();
+        program.wait().unwrap();
+        assert_eq!(program.output(0, 0), [0; 8]);
+        program.device.raw.destroy();
+        // wgpu tells of it when it is asked next
+        let _ = program.device.wait(None, DEFAULT_TIMEOUT);
+        let fill = &mut |_: &mut [u8]| Ok(());
+        for e in [
+            program.submit(0, 1, None).map(|_| ()).unwrap_err(),
+            program.profile(0).map(|_| ()).unwrap_err(),
+            program.write(0, 0, 4, fill).unwrap_err(),
+            program.read(0, 0, &mut [0; 4]).unwrap_err(),
+            program.wait_for(7).unwrap_err(),
+        ] {
+            assert_eq!(e.kind(), RuntimeErrorKind::DeviceLost, "{e}");
+        }
+        program.wait().unwrap();
+        drop(program);
+        // a new session opens the device again
+        device.load(&request).unwrap().submit(0, 1, None).unwrap();
+    }
+}
