@@ -188,6 +188,8 @@ pub fn residual_nodes(graph: &Graph) -> BTreeSet<NodeId> {
         let on = match node.op {
             "embedding" => true,
             "last_row" => node.operands.iter().flatten().any(stream),
+            // its second result is the stream after an addition
+            "linear" if node.results.len() == 2 => true,
             _ => adds && node.operands[from..].iter().flatten().any(stream),
         };
         if on {

@@ -216,7 +216,7 @@ fn check_case(case: &Case, spec: &Spec, device: Device) -> Vec<(String, u32)> {
 }
 
 fn plain(scheme: Scheme, n: usize, k: usize) -> Spec {
-    Spec { scheme, n, k, norm: None, gate: None }
+    Spec { scheme, n, k, norm: None, post: None, gate: None }
 }
 
 #[test]

@@ -188,7 +188,7 @@ const HALVES: f64 = 2e-3;
 const INTEGERS: f64 = 2e-5;
 
 fn plain(scheme: Scheme, n: usize, k: usize) -> Spec {
-    Spec { scheme, n, k, norm: None, gate: None }
+    Spec { scheme, n, k, norm: None, post: None, gate: None }
 }
 
 #[test]

@@ -48,6 +48,7 @@ mod mish;
 mod nearest_resize;
 mod norm_affine;
 mod norm_into_linear;
+mod post_norm_into_linear;
 mod prelu;
 mod quick_gelu;
 mod remove_identity;
@@ -148,6 +149,7 @@ pub static RULES: &[Rule] = &[
     epilogue::RULE,
     duplicate_cheap::RULE,
     norm_into_linear::RULE,
+    post_norm_into_linear::RULE,
     // finish
     merge_heads::RULE,
     copy_view::RULE,

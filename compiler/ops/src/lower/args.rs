@@ -41,11 +41,15 @@ impl Target {
     }
 
     /// The cooperative-matrix shape with f16 operands and an f32 accumulator, if the device has
-    /// one that every dialect can say (square).
+    /// one that every dialect can say (square): kernels are written for 16x16x16. Metal's is of half
+    /// that size, and MSL makes the larger one of four.
     pub fn matrix_f16(&self) -> Option<MatrixShape> {
         use drift_bundle::caps::MatrixElem;
+        let side = if self.caps.api == Api::Metal { 8 } else { 16 };
         self.caps.matrix_shapes.iter().copied().find(|s| {
-            s.ab == MatrixElem::F16 && s.acc == MatrixElem::F32 && (s.m, s.n, s.k) == (16, 16, 16)
+            s.ab == MatrixElem::F16
+                && s.acc == MatrixElem::F32
+                && (s.m, s.n, s.k) == (side, side, side)
         })
     }
 }
@@ -401,6 +405,11 @@ impl<'a> Lowering<'a> {
     /// The node's store: epilogue operands and results, in the node's own coordinates seen through
     /// `view` (Reshape and Transpose steps; the kernel may index 5-D what the node calls 3-D).
     pub fn out(&self, k: &KernelArgs, view: &View) -> Result<Out<'a>> {
+        self.out_of(k, view, self.node.results.len())
+    }
+
+    /// The store of the first `count` results.
+    pub fn out_of(&self, k: &KernelArgs, view: &View, count: usize) -> Result<Out<'a>> {
         let node = self.node;
         let mut epilogue = Vec::new();
         for i in 0..node.operands.len() {
@@ -420,7 +429,7 @@ impl<'a> Lowering<'a> {
             });
         }
         let mut results = Vec::new();
-        for (i, &value) in node.results.iter().enumerate() {
+        for (i, &value) in node.results.iter().enumerate().take(count) {
             let own = self.own_shape(i);
             let back = inverse(&node.store_view, &own)
                 .ok_or_else(|| self.unsupported("its store view has a step without an inverse"))?;

@@ -8,6 +8,7 @@ mod cooperative_i8;
 mod cooperative_tile;
 mod gemv;
 mod plain;
+mod post_norm;
 mod quantize_rows;
 mod rescale_rows;
 mod tiled;
@@ -17,8 +18,8 @@ use super::map::Input;
 use super::{KernelArgs, Lowering, Out};
 use crate::Result;
 use crate::ops::linear::{DATA, GAMMA, Spec, X};
-use drift_ir::{View, ViewStep};
-use drift_kernel::{Builder, E};
+use drift_ir::{DType, View, ViewStep};
+use drift_kernel::{Access, Builder, E};
 use weights::Weights;
 
 pub use gemv::MOST_ROWS as FEW_ROWS;
@@ -43,6 +44,8 @@ pub struct Args<'a> {
     pub gamma: Option<Input>,
     /// `[m, outputs]`.
     pub out: Out<'a>,
+    /// What makes x of the operand, where the kernel does so.
+    pub post: Option<post_norm::Args>,
 }
 
 impl Linear {
@@ -67,14 +70,34 @@ impl Linear {
         View::identity().then(ViewStep::Reshape { shape: [self.m, columns].into() })
     }
 
-    pub fn args<'a>(&self, l: &Lowering<'a>, k: &KernelArgs) -> Result<Args<'a>> {
-        let x = Input::viewed(l, k, X, self.matrix(self.k), None)?;
+    /// x as `[m, k]`: the operand, or with a `post` norm the second result, which an earlier kernel
+    /// of the node has made.
+    pub fn x(&self, l: &Lowering<'_>, k: &KernelArgs) -> Result<Input> {
+        if self.spec.post.is_none() {
+            return Input::viewed(l, k, X, self.matrix(self.k), None);
+        }
+        let t = l.result_arg(k, 1, Access::Read, self.matrix(self.k));
+        Ok(Input { t, dtype: DType::F32, shape: k.b.shape(t) })
+    }
+
+    /// The product's store.
+    pub fn out<'a>(&self, l: &Lowering<'a>, k: &KernelArgs) -> Result<Out<'a>> {
+        l.out_of(k, &self.matrix(self.outputs()), 1)
+    }
+
+    /// `post`: the kernel makes x itself.
+    pub fn args<'a>(&self, l: &Lowering<'a>, k: &KernelArgs, post: bool) -> Result<Args<'a>> {
+        let x = match post {
+            true => Input::viewed(l, k, X, self.matrix(self.k), None)?,
+            false => self.x(l, k)?,
+        };
+        let post = if post { Some(post_norm::Args::bind(l, k, self)?) } else { None };
         let w = Weights::of(l, k, DATA, (self.spec.scheme, self.n, self.k))?;
         let gamma = match self.spec.norm {
             Some(_) => Some(Input::of(l, k, GAMMA)?),
             None => None,
         };
-        Ok(Args { x, w, gamma, out: l.out(k, &self.matrix(self.outputs()))? })
+        Ok(Args { x, w, gamma, out: self.out(l, k)?, post })
     }
 
     /// The result of a gated pair of sums.
@@ -107,6 +130,11 @@ impl Args<'_> {
         inside.map_or(v, |inside| b.select(inside, v, b.zero4()))
     }
 
+    /// What makes x of elements `k` to `k + 3`; some other ones past the end.
+    pub fn post_quads<'b>(&self, b: &'b Builder, k: E<'b>) -> Option<[E<'b>; 2]> {
+        Some(self.post.as_ref()?.quads(b, b.u32(0), self.inside(b, k).0))
+    }
+
     /// `k` where there is an element, and whether there is one (`None`: always).
     fn inside<'b>(&self, b: &'b Builder, k: E<'b>) -> (E<'b>, Option<E<'b>>) {
         let dim = self.w.k as u32;
@@ -123,7 +151,11 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if product.m == 0 {
         return Ok(());
     }
-    if let Some(plan) = gemv::Plan::of(l.target, &product) {
+    let plan = gemv::Plan::of(l.target, &product);
+    if product.spec.post.is_some() && !plan.is_some_and(|p| p.makes_x(&product)) {
+        post_norm::lower(l, &product)?;
+    }
+    if let Some(plan) = plan {
         return gemv::lower(l, &product, &plan);
     }
     if let Some(plan) = cooperative_i8::plan(l.target, &product) {

@@ -10,9 +10,12 @@ use drift_ir::{Attrs, DType, PointwiseOp, Shape, Tensor};
 /// Operands: x `[.., K]`; data and scales of the weights `[n, K]` ([`crate::quant`]; no scales
 /// for f32 and f16); gamma `[K]` with `norm`. Result `[.., n]`, or `[.., n / 2]` when gated:
 /// `y = x Wᵀ`, `y[j] = gate(W[2j] x) * (W[2j+1] x)`.
+/// With `post`, operand 0 is the result z of a block that is normalized before it is added to the
+/// residual stream, operand 4 that stream r `[.., K]` and operand 5 the scale `[K]`: x is
+/// `r + z / sqrt(mean(z²) + post_eps) * scale`, and the second result.
 /// Attributes: `scheme`, `n`, `k`, `norm` (`""` or `"rms"`: x is divided by
 /// `sqrt(mean(x²) + norm_eps)` and multiplied by gamma), `norm_eps`, `gate` (`""`, `"silu"`,
-/// `"gelu"`, `"gelu_tanh"`).
+/// `"gelu"`, `"gelu_tanh"`), `post` (`""` or `"rms"`), `post_eps`.
 pub static OP: OpDef = OpDef {
     name: "linear",
     onnx: &[],
@@ -28,6 +31,8 @@ pub const X: usize = 0;
 pub const DATA: usize = 1;
 pub const SCALES: usize = 2;
 pub const GAMMA: usize = 3;
+pub const RESIDUAL: usize = 4;
+pub const POST_GAMMA: usize = 5;
 
 /// What the attributes of a `linear` node say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +44,8 @@ pub struct Spec {
     pub k: usize,
     /// Epsilon of the root-mean-square normalization of x.
     pub norm: Option<f64>,
+    /// Epsilon of the normalization of operand 0 before it is added to the residual stream.
+    pub post: Option<f64>,
     /// Activation of the even rows, which multiplies the odd ones.
     pub gate: Option<PointwiseOp>,
 }
@@ -47,11 +54,12 @@ impl Spec {
     /// `Err` says which attribute is wrong, and what it may be.
     pub fn of(attrs: &Attrs) -> std::result::Result<Spec, String> {
         let (scheme, n, k) = matrix_attrs(attrs)?;
-        let norm = match attrs.str("norm").unwrap_or("") {
-            "" => None,
-            "rms" => Some(attrs.float("norm_eps", 1e-6)),
-            other => return Err(format!("attribute norm is `{other}`, not empty or `rms`")),
+        let rms = |name: &str, eps: &str| match attrs.str(name).unwrap_or("") {
+            "" => Ok(None),
+            "rms" => Ok(Some(attrs.float(eps, 1e-6))),
+            other => Err(format!("attribute {name} is `{other}`, not empty or `rms`")),
         };
+        let (norm, post) = (rms("norm", "norm_eps")?, rms("post", "post_eps")?);
         let gate = match attrs.str("gate").unwrap_or("") {
             "" => None,
             "silu" => Some(PointwiseOp::Silu),
@@ -66,7 +74,7 @@ impl Spec {
         if gate.is_some() && !n.is_multiple_of(2) {
             return Err(format!("a gated product has pairs of rows, but n is {n}"));
         }
-        Ok(Spec { scheme, n, k, norm, gate })
+        Ok(Spec { scheme, n, k, norm, post, gate })
     }
 
     /// Columns of the result.
@@ -141,7 +149,19 @@ fn infer(c: &InferCtx) -> Result<Vec<(DType, Shape)>> {
     let mut out = x.clone();
     let r = out.rank();
     out[r - 1] = spec.outputs();
-    Ok(vec![(dtype, out)])
+    if spec.post.is_none() {
+        return Ok(vec![(dtype, out)]);
+    }
+    let got = [RESIDUAL, POST_GAMMA].map(|i| c.get(i));
+    match got {
+        [Some((d, r)), Some((e, g))]
+            if d.is_float() && e.is_float() && r == x && **g == [spec.k] => {}
+        _ => {
+            let wanted = format!("operands 4 and 5 must be floats {x} and [{}]", spec.k);
+            return Err(c.invalid(format!("attribute post is given: {wanted}")));
+        }
+    }
+    Ok(vec![(dtype, out), (dtype, x.clone())])
 }
 
 fn reference(c: &RefCtx) -> Result<Vec<Tensor>> {
@@ -150,8 +170,17 @@ fn reference(c: &RefCtx) -> Result<Vec<Tensor>> {
         .ok_or_else(|| c.invalid("data and scales do not fit the scheme"))?;
     let gamma = c.get(GAMMA).map(Tensor::to_f64s);
     let mut out = Vec::with_capacity(c.result_shape().elems());
-    for row in c.tensor(X)?.to_f64s().chunks_exact(spec.k) {
-        let row = normalized(&spec, row, gamma.as_deref());
+    let mut x = c.tensor(X)?.to_f64s();
+    if let Some(eps) = spec.post {
+        let [residual, scale] = [RESIDUAL, POST_GAMMA].map(|i| c.tensor(i).map(Tensor::to_f64s));
+        let (residual, scale) = (residual?, scale?);
+        for (row, r) in x.chunks_exact_mut(spec.k).zip(residual.chunks_exact(spec.k)) {
+            let normal = normalized(Some(eps), row, Some(&scale));
+            row.iter_mut().zip(normal.iter().zip(r)).for_each(|(x, (z, r))| *x = r + z);
+        }
+    }
+    for row in x.chunks_exact(spec.k) {
+        let row = normalized(spec.norm, row, gamma.as_deref());
         let dots: Vec<f64> = w
             .chunks_exact(spec.k)
             .map(|w| w.iter().zip(&row).map(|(w, x)| f64::from(*w) * x).sum())
@@ -163,11 +192,16 @@ fn reference(c: &RefCtx) -> Result<Vec<Tensor>> {
             })),
         }
     }
-    Ok(vec![c.float_result(&out)])
+    let mut results = vec![c.float_result(&out)];
+    if spec.post.is_some() {
+        let residual = c.tensor(RESIDUAL)?;
+        results.push(Tensor::from_f64s(residual.dtype, residual.shape.clone(), &x));
+    }
+    Ok(results)
 }
 
-fn normalized(spec: &Spec, row: &[f64], gamma: Option<&[f64]>) -> Vec<f64> {
-    let (Some(eps), Some(gamma)) = (spec.norm, gamma) else { return row.to_vec() };
+fn normalized(eps: Option<f64>, row: &[f64], gamma: Option<&[f64]>) -> Vec<f64> {
+    let (Some(eps), Some(gamma)) = (eps, gamma) else { return row.to_vec() };
     let mean = row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64;
     let factor = 1.0 / (mean + eps).sqrt();
     row.iter().zip(gamma).map(|(x, g)| x * factor * g).collect()
@@ -188,20 +222,26 @@ pub fn case(m: usize, spec: &Spec) -> Case {
     if let Some(eps) = spec.norm {
         attrs.set("norm_eps", eps);
     }
-    let operands = vec![
+    let mut operands = vec![
         Some(sample_f32(1, [m, k])),
         Some(data),
         scales,
         spec.norm.map(|_| sample_f32(3, [k])),
     ];
+    if let Some(eps) = spec.post {
+        attrs.set("post", "rms");
+        attrs.set("post_eps", eps);
+        operands.extend([Some(sample_f32(4, [m, k])), Some(sample_f32(5, [k]))]);
+    }
+    let post = if spec.post.is_some() { " post" } else { "" };
     let norm = if spec.norm.is_some() { " rms" } else { "" };
     let gate = spec.gate.map_or(String::new(), |g| format!(" {g}"));
-    let name = format!("{} {m}x{n}x{k}{norm}{gate}", spec.scheme);
+    let name = format!("{} {m}x{n}x{k}{norm}{post}{gate}", spec.scheme);
     Case { operands, ..Case::new(name, attrs, vec![]) }
 }
 
 fn cases() -> Vec<Case> {
-    let plain = |scheme, n, k| Spec { scheme, n, k, norm: None, gate: None };
+    let plain = |scheme, n, k| Spec { scheme, n, k, norm: None, post: None, gate: None };
     let mut out = Vec::new();
     for scheme in Scheme::ALL {
         // padded and unpadded rows of weights, odd and even counts
@@ -216,6 +256,13 @@ fn cases() -> Vec<Case> {
     out.push(case(5, &Spec { gate: Some(PointwiseOp::GeluTanh), ..q4 }));
     out.push(case(2, &Spec { gate: Some(PointwiseOp::Gelu), ..plain(Scheme::Q8, 6, 33) }));
     out.push(case(1, &plain(Scheme::F16, 5, 3)));
+    let post = |spec| Spec { norm: Some(1e-5), post: Some(1e-6), ..spec };
+    out.push(case(1, &post(plain(Scheme::Q8, 10, 100))));
+    out.push(case(1, &post(Spec { gate: Some(PointwiseOp::GeluTanh), ..q4 })));
+    // a row of several turns of a workgroup, and several rows
+    out.push(case(1, &post(plain(Scheme::F16, 6, 1500))));
+    out.push(case(3, &post(plain(Scheme::Q4, 6, 64))));
+    out.push(case(20, &Spec { norm: None, ..post(plain(Scheme::F32, 6, 64)) }));
     // several rows of workgroups
     out.push(case(1, &plain(Scheme::Q4, 300, 40)));
     let mut batched = case(6, &plain(Scheme::Q8, 9, 40));

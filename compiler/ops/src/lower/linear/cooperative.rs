@@ -42,7 +42,9 @@ pub fn plan(target: &Target, p: &Linear) -> Option<Plan> {
 /// unit a tile.
 pub fn fitting(target: &Target, p: &Linear, f: &Format, plans: &[Plan]) -> Option<Plan> {
     let caps = &target.caps;
-    if !(caps.subgroup_size_min <= 32 && 32 <= caps.subgroup_size_max) {
+    // matrices in packed words can be said in SPIR-V alone
+    let packed = caps.api == drift_bundle::caps::Api::Vulkan;
+    if !(packed && caps.subgroup_size_min <= 32 && 32 <= caps.subgroup_size_max) {
         return None;
     }
     let limits = &caps.limits;
@@ -268,9 +270,10 @@ pub fn lower(l: &mut Lowering<'_>, p: &Linear, plan: &Plan) -> Result<()> {
     };
     let k = l.kernel("linear_matrix", [plan.invocations(), 1, 1], plan.workgroups(p));
     // whole steps only: there is no zero past the end of a word
-    let words = (normal.is_none() && p.k.is_multiple_of(plan.step as usize))
-        .then(|| l.operand_words(&k, X))
-        .flatten();
+    let words =
+        (normal.is_none() && p.spec.post.is_none() && p.k.is_multiple_of(plan.step as usize))
+            .then(|| l.operand_words(&k, X))
+            .flatten();
     let x = match words {
         Some(_) => None,
         None => Some(quantize_rows::input(l, p, &k, normal)?),

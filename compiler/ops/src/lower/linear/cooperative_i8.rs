@@ -130,7 +130,7 @@ pub fn lower(l: &mut Lowering<'_>, p: &Linear, plan: &Plan) -> Result<()> {
         }
         None => Weights::of(l, &k, DATA, (p.spec.scheme, p.n, p.k))?,
     };
-    let out = l.out(&k, &p.matrix(p.outputs()))?;
+    let out = p.out(l, &k)?;
     let b = &k.b;
     let rows = Rows { data };
     let weights = Integers { w: &w, in_word: w.scheme.per_word() as u32 };

@@ -114,7 +114,7 @@ impl Plan {
 /// The weights and the store of a product.
 pub fn operands<'a>(l: &Lowering<'a>, p: &Linear, k: &KernelArgs) -> Result<(Weights, Out<'a>)> {
     let w = Weights::of(l, k, DATA, (p.spec.scheme, p.n, p.k))?;
-    Ok((w, l.out(k, &p.matrix(p.outputs()))?))
+    Ok((w, p.out(l, k)?))
 }
 
 /// Where the elements of one operand come from.

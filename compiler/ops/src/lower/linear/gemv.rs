@@ -37,6 +37,8 @@ struct Gemv<'b, 'a> {
     lane: E<'b>,
     /// Parts of the sums of squares of the rows of x, `[m, parts]`.
     squares: Option<S<'b>>,
+    /// Likewise of the row that x is made of, where the kernel makes it.
+    post_squares: Option<S<'b>>,
     /// Weights in f16 stay halves until they are multiplied: nothing waits for their loads.
     halves: bool,
     /// Scratch for sums across a team without subgroups.
@@ -52,7 +54,7 @@ struct Tile<'b> {
 /// Lowers a product of few rows.
 pub fn lower(l: &mut Lowering<'_>, p: &Linear, plan: &Plan) -> Result<()> {
     let k = l.kernel("linear_gemv", [plan.invocations, 1, 1], [plan.workgroups, 1, 1]);
-    let args = p.args(l, &k)?;
+    let args = p.args(l, &k, plan.makes_x(p))?;
     let b = &k.b;
     let (team, lane) = match plan.subgroups {
         true => {
@@ -71,6 +73,7 @@ pub fn lower(l: &mut Lowering<'_>, p: &Linear, plan: &Plan) -> Result<()> {
         team: b.assume_max(team, u64::from(plan.teams() - 1)),
         lane: b.assume_max(lane, u64::from(plan.team - 1)),
         squares: words("squares", squares),
+        post_squares: words("post_squares", if plan.makes_x(p) { plan.teams() } else { 0 }),
         halves: args.w.elem(b) == Elem::F16 && l.target.caps.features.contains(Features::F16),
         scratch: words("scratch", if plan.subgroups { 0 } else { BATCH * plan.invocations }),
     };
@@ -269,9 +272,9 @@ impl<'b> Gemv<'b, '_> {
         out
     }
 
-    /// Puts the sum of squares of this invocation's part of the only row of x into workgroup memory.
-    fn keep_squares(&self, part: E<'b>) {
-        let Some(squares) = self.squares else { return };
+    /// Puts the sum of squares of this invocation's part of the only row into workgroup memory.
+    fn keep_squares(&self, squares: Option<S<'b>>, part: E<'b>) {
+        let Some(squares) = squares else { return };
         let total = self.team_sums(&[part])[0];
         self.b.if_(self.lane.eq(0u32), || squares.store(self.team, total));
     }
@@ -321,16 +324,20 @@ impl<'b> Gemv<'b, '_> {
     /// The factor of the only row of x: the teams' parts of its sum are added up once.
     fn only_factor(&self) -> Option<E<'b>> {
         let squares = self.squares.filter(|_| self.m() == 1)?;
+        self.factor_of(self.all_teams(squares))
+    }
+
+    /// The sum of what every team has left.
+    fn all_teams(&self, squares: S<'b>) -> E<'b> {
         let (b, parts) = (self.b, self.plan.teams());
-        let sum = match self.plan.subgroups && parts <= self.plan.team {
+        match self.plan.subgroups && parts <= self.plan.team {
             true => {
                 let part = squares.load(self.lane.min(parts - 1));
                 let part = b.select(self.lane.lt(parts), part, b.f32(0.0));
                 part.subgroup(SubgroupOp::Add)
             }
-            false => (0..parts).map(|i| squares.load(i)).reduce(|a, c| a + c)?,
-        };
-        self.factor_of(sum)
+            false => (1..parts).fold(squares.load(0u32), |sum, i| sum + squares.load(i)),
+        }
     }
 
     /// Results that one lane of a team stores per block, rounds of lanes.

@@ -12,7 +12,7 @@ pub fn lower(l: &mut Lowering<'_>, p: &Linear) -> Result<()> {
     let grid = Grid::of(&shape, &Layout::RowMajor);
     let groups = dispatch_1d(grid.invocations, WORKGROUP);
     let k = l.kernel("linear_plain", [WORKGROUP, 1, 1], groups);
-    let args = p.args(l, &k)?;
+    let args = p.args(l, &k, false)?;
     let b = &k.b;
     let id = linear_id(b, WORKGROUP, groups);
     let pair = if p.spec.gate.is_some() { 2u32 } else { 1 };

@@ -86,7 +86,7 @@ fn row<'b>(b: &'b Builder, p: &Linear) -> E<'b> {
 }
 
 fn operands(l: &Lowering<'_>, p: &Linear, k: &KernelArgs) -> Result<(Input, Option<Input>)> {
-    let x = Input::viewed(l, k, crate::ops::linear::X, p.matrix(p.k), None)?;
+    let x = p.x(l, k)?;
     let gamma = match p.spec.norm {
         Some(_) => Some(Input::of(l, k, crate::ops::linear::GAMMA)?),
         None => None,

@@ -106,7 +106,7 @@ impl<'b> Tile<'b, '_> {
 /// Lowers a product of many rows.
 pub fn lower(l: &mut Lowering<'_>, p: &Linear, plan: &Plan) -> Result<()> {
     let k = l.kernel("linear_tiled", [plan.invocations(), 1, 1], plan.groups(p));
-    let args = p.args(l, &k)?;
+    let args = p.args(l, &k, false)?;
     let b = &k.b;
     let (rows, columns) = (plan.rows, plan.columns());
     let across = plan.side / columns;

@@ -67,8 +67,11 @@ impl Cut {
         Cut { invocations: 256, rows: if p.m <= 4 { 4 } else { 2 }, loads: 4 }
     }
 
-    fn large(p: &Linear) -> Cut {
-        let rows = if p.m == 1 && p.spec.gate.is_none() { 1 } else { 2 };
+    fn large(p: &Linear, units: u32) -> Cut {
+        // one turn of rows in pairs is quicker than two of single ones
+        let each = (p.n as u32).div_ceil(units);
+        let pairs = p.m > 1 || p.spec.gate.is_some() || (32 < each && each <= 64);
+        let rows = if pairs { 2 } else { 1 };
         // sums of several rows of x need the registers of fewer invocations
         Cut { invocations: if p.m <= 2 { 1024 } else { 512 }, rows, loads: 4 }
     }
@@ -107,7 +110,7 @@ impl Plan {
         let most = limits.workgroup_invocations.min(limits.workgroup_size[0]) as u32;
         let units = (target.full_invocations / 1024) as u32;
         let large = units >= LARGE && subgroups;
-        let mut cut = if large { Cut::large(p) } else { Cut::small(p) };
+        let mut cut = if large { Cut::large(p, units) } else { Cut::small(p) };
         while cut.rows > 2 && cut.rows * p.m as u32 > MOST_SUMS {
             cut.rows /= 2;
         }
@@ -173,6 +176,13 @@ impl Plan {
         Some(())
     }
 
+    /// Whether the kernel makes x of a block's result itself: of one row that is in workgroup memory
+    /// at once, and in registers before.
+    pub fn makes_x(&self, p: &Linear) -> bool {
+        let rounds = p.k.div_ceil(4 * self.invocations as usize);
+        p.spec.post.is_some() && p.m == 1 && self.chunks == 1 && rounds <= 4
+    }
+
     pub fn teams(&self) -> u32 {
         self.invocations / self.team
     }
@@ -201,6 +211,7 @@ impl Plan {
     /// Words of workgroup memory for sums across invocations.
     pub fn scratch_words(&self, p: &Linear) -> u32 {
         let squares = if p.spec.norm.is_some() { self.square_parts(p) * p.m as u32 } else { 0 };
+        let squares = squares + if p.spec.post.is_some() { self.teams() } else { 0 };
         squares + if self.subgroups { 0 } else { super::BATCH * self.invocations }
     }
 

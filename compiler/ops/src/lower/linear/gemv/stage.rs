@@ -5,6 +5,7 @@
 
 use super::Gemv;
 use super::plan::unit;
+use crate::lower::linear::post_norm;
 use crate::lower::linear::weights::rounded;
 use drift_kernel::builder::S;
 use drift_kernel::{E, Scalar};
@@ -67,7 +68,8 @@ impl<'b> Staged<'b> {
             let first = (chunk * count + i % count) * (4 * quads);
             let one = |q: u32| {
                 let k = first + 4 * q;
-                Loaded { x: g.args.plain_x4(b, i / count, k), gamma: g.args.gamma4(b, k) }
+                let (x, gamma) = (g.args.plain_x4(b, i / count, k), g.args.gamma4(b, k));
+                Loaded { x, gamma, k, post: g.args.post_quads(b, k) }
             };
             (0..quads).map(one).collect()
         };
@@ -100,6 +102,7 @@ impl<'b> Staged<'b> {
                 .map(|(i, end)| load(if end * size <= total { *i } else { i.min(total - 1) }))
                 .collect();
             meanwhile();
+            let loaded = self.with_post(g, loaded);
             for ((round, i), loaded) in (0..).zip(items).zip(&loaded) {
                 guarded(i, round, &|| keep(i, loaded));
             }
@@ -111,8 +114,43 @@ impl<'b> Staged<'b> {
             meanwhile();
         }
         if squares {
-            g.keep_squares(sum.get());
+            g.keep_squares(g.squares, sum.get());
         }
+    }
+
+    /// x of what was loaded, where the kernel makes it: all of the row's squares are summed first. One
+    /// workgroup keeps x for later readers.
+    fn with_post(&self, g: &Gemv<'b, '_>, loaded: Vec<Vec<Loaded<'b>>>) -> Vec<Vec<Loaded<'b>>> {
+        let (b, total) = (g.b, (g.p.k as u32).div_ceil(4));
+        let (Some(post), Some(squares)) = (&g.args.post, g.post_squares) else { return loaded };
+        // invocations without an item of their own repeat the last one
+        let own = |round: usize, q: u32| -> E<'b> {
+            let item = g.local() + round as u32 * g.plan.invocations;
+            (item * self.item_quads(g) + q).lt(total)
+        };
+        let zero = b.f32(0.0);
+        let mut sum = zero;
+        for (round, quads) in loaded.iter().enumerate() {
+            for (q, l) in (0u32..).zip(quads) {
+                sum = sum + b.select(own(round, q), l.x.dot(l.x), zero);
+            }
+        }
+        g.keep_squares(Some(squares), sum);
+        b.barrier();
+        let factor = post.factor(g.all_teams(squares));
+        let first = b.workgroup_id(0).eq(0u32);
+        let made = |(round, quads): (usize, Vec<Loaded<'b>>)| {
+            let one = |(q, l): (u32, Loaded<'b>)| {
+                let Some(quads) = l.post else { return l };
+                let inside = own(round, q);
+                let x = post_norm::sum(l.x, factor, quads);
+                let x = b.select(inside.splat(4), x, b.zero4());
+                b.if_(first.and(inside), || post.store(b, b.u32(0), l.k, x));
+                Loaded { x, ..l }
+            };
+            (0u32..).zip(quads).map(one).collect()
+        };
+        loaded.into_iter().enumerate().map(made).collect()
     }
 
     /// Quads of elements that an invocation takes at a time.
@@ -200,6 +238,10 @@ impl<'b> Staged<'b> {
 struct Loaded<'b> {
     x: E<'b>,
     gamma: Option<E<'b>>,
+    /// Its first element.
+    k: E<'b>,
+    /// Of the residual stream and its scale, where x is still to be made.
+    post: Option<[E<'b>; 2]>,
 }
 
 /// Rounds of loads of x that are all under way together.
