@@ -44,11 +44,11 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     if group.first() != Some(&id) || group.len() < 2 {
         return None;
     }
-    let home = attention_behind(ctx, part(ctx, id)?.value, 0)?;
+    let home = attention_behind(ctx, part(ctx, id)?.value)?;
     let parts: Vec<Part<'_>> = group
         .iter()
         .filter_map(|u| part(ctx, *u))
-        .filter(|p| attention_behind(ctx, p.value, 0) == Some(home))
+        .filter(|p| attention_behind(ctx, p.value) == Some(home))
         .collect();
     let dtype = parts.first()?.weight.dtype;
     if parts.len() < 2 || parts.iter().any(|p| p.weight.dtype != dtype) {
@@ -148,28 +148,25 @@ fn biases(parts: &[Part<'_>], dtype: DType) -> Tensor {
     Tensor::from_f64s(dtype, Shape::from([all.len()]), &all)
 }
 
-/// The one attention that everything made of `v` goes to, by way of views, rotary embeddings (products
-/// and sums of views of `v` with tables), norms of heads, and a cache. Graph outputs may read the cache.
-fn attention_behind(ctx: &Ctx, v: ValueId, depth: usize) -> Option<NodeId> {
-    if depth > MAX_DEPTH || ctx.users(v).is_empty() {
-        return None;
-    }
+/// The one attention that everything made of `v` goes to, by way of views, rotary embeddings, norms of
+/// heads, and a cache. What is made of it may be an output of the graph as well.
+fn attention_behind(ctx: &Ctx, v: ValueId) -> Option<NodeId> {
     let mut found = None;
-    for &user in ctx.users(v) {
-        let node = ctx.node(user);
-        let passes = is_view_node(node)
-            || matches!(node.op, "concat" | "tensor_scatter" | "rms_norm")
-            || (node.op == "pointwise" && turns(ctx, node));
-        let at = match node.op {
-            "attention" => user,
-            _ if passes => attention_behind(ctx, node.results[0], depth + 1)?,
-            _ => return None,
-        };
-        if *found.get_or_insert(at) != at {
-            return None;
-        }
-    }
-    found
+    goes_to(ctx, v, MAX_DEPTH, &mut found).then_some(found)?
+}
+
+fn goes_to(ctx: &Ctx, v: ValueId, depth: usize, found: &mut Option<NodeId>) -> bool {
+    depth > 0
+        && ctx.users(v).iter().all(|&user| {
+            let node = ctx.node(user);
+            let passes = is_view_node(node)
+                || matches!(node.op, "concat" | "tensor_scatter" | "rms_norm")
+                || (node.op == "pointwise" && turns(ctx, node));
+            match node.op {
+                "attention" => *found.get_or_insert(user) == user,
+                _ => passes && goes_to(ctx, node.results[0], depth - 1, found),
+            }
+        })
 }
 
 /// Whether a node is a step of `x · cos + flip(x) · sin`: it reads pairs of elements, so it has a kernel
