@@ -43,19 +43,19 @@ pub fn fail_with(e: &BundleError) -> i32 {
 }
 
 /// Address of the last answer.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn answer_ptr() -> *const u8 {
     ANSWER.with(|a| a.borrow().as_ptr())
 }
 
 /// Bytes of the last answer.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn answer_len() -> usize {
     ANSWER.with(|a| a.borrow().len())
 }
 
 /// `bytes` bytes at a multiple of 8, to be given back to [`release`].
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn reserve(bytes: usize) -> *mut u64 {
     let words: Box<[u64]> = vec![0; bytes.div_ceil(8)].into();
     Box::into_raw(words).cast()
@@ -65,7 +65,7 @@ pub extern "C" fn reserve(bytes: usize) -> *mut u64 {
 ///
 /// # Safety
 /// `at` comes from `reserve(bytes)` and was not given back.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn release(at: *mut u64, bytes: usize) {
     let words = std::ptr::slice_from_raw_parts_mut(at, bytes.div_ceil(8));
     // SAFETY: made by `reserve` as a box of as many words.

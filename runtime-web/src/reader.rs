@@ -30,7 +30,7 @@ fn done(result: Result<String, BundleError>) -> i32 {
 ///
 /// # Safety
 /// `at` and `len` are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn table_bytes(at: *const u8, len: usize) -> i32 {
     // SAFETY: the caller's.
     match Parts::table_bytes(unsafe { bytes(at, len) }) {
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn table_bytes(at: *const u8, len: usize) -> i32 {
 ///
 /// # Safety
 /// `at` and `len` are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn open(at: *const u8, len: usize) -> *mut Reader {
     // SAFETY: the caller's.
     let head = unsafe { bytes(at, len) };
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn open(at: *const u8, len: usize) -> *mut Reader {
 ///
 /// # Safety
 /// `reader` comes from [`open`] and is used no more.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn close(reader: *mut Reader) {
     // SAFETY: the caller's.
     drop(unsafe { Box::from_raw(reader) });
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn close(reader: *mut Reader) {
 ///
 /// # Safety
 /// `reader` is open; `at` and `len` are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn read_meta(reader: &Reader, at: *const u8, len: usize) -> i32 {
     // SAFETY: the caller's.
     let meta = reader.parts.meta(unsafe { bytes(at, len) });
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn read_meta(reader: &Reader, at: *const u8, len: usize) -
 ///
 /// # Safety
 /// `reader` is open; `at` and `len` are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn read_requirements(reader: &mut Reader, at: *const u8, len: usize) -> i32 {
     let number = reader.requirements.len() as u32;
     // SAFETY: the caller's.
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn read_requirements(reader: &mut Reader, at: *const u8, l
 /// # Safety
 /// `reader` is open; `caps` points to as many numbers as `count` says, `name` and `name_len` are
 /// UTF-8 text.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn choose(
     reader: &Reader,
     caps: *const u64,
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn choose(
 ///
 /// # Safety
 /// `reader` is open; the others are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn read_variant(
     reader: &Reader,
     variant: u32,
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn read_variant(
 ///
 /// # Safety
 /// `reader` is open; `at` and `len` are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn read_assets(reader: &Reader, at: *const u8, len: usize) -> i32 {
     // SAFETY: the caller's.
     let assets = reader.parts.assets(unsafe { bytes(at, len) });
@@ -201,7 +201,7 @@ pub unsafe extern "C" fn read_assets(reader: &Reader, at: *const u8, len: usize)
 }
 
 /// Starts a hash.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn hash_new() -> *mut Hash {
     Box::into_raw(Box::default())
 }
@@ -210,7 +210,7 @@ pub extern "C" fn hash_new() -> *mut Hash {
 ///
 /// # Safety
 /// `hash` is open; `at` and `len` are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn hash_update(hash: &mut Hash, at: *const u8, len: usize) {
     // SAFETY: the caller's.
     hash.update(unsafe { bytes(at, len) });
@@ -220,7 +220,7 @@ pub unsafe extern "C" fn hash_update(hash: &mut Hash, at: *const u8, len: usize)
 ///
 /// # Safety
 /// `reader` is open; `hash` comes from [`hash_new`] and is used no more.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn check_weights(reader: &Reader, hash: *mut Hash) -> i32 {
     // SAFETY: the caller's.
     let hash = unsafe { Box::from_raw(hash) };
@@ -243,7 +243,7 @@ fn boundary(model: u8, device: u8, elems: usize) -> Option<Io> {
 ///
 /// # Safety
 /// `at` and `len` are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn to_device(
     given: u8,
     model: u8,
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn to_device(
 ///
 /// # Safety
 /// `at` and `len` are as many bytes as the output has on the device.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn from_device(
     model: u8,
     device: u8,

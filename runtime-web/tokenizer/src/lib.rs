@@ -26,19 +26,19 @@ fn words(ids: &[u32]) -> Vec<u8> {
 }
 
 /// Address of the last answer.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn answer_ptr() -> *const u8 {
     ANSWER.with(|a| a.borrow().as_ptr())
 }
 
 /// Bytes of the last answer.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn answer_len() -> usize {
     ANSWER.with(|a| a.borrow().len())
 }
 
 /// `bytes` bytes at a multiple of 8, to be given back to [`release`].
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub extern "C" fn reserve(bytes: usize) -> *mut u64 {
     let words: Box<[u64]> = vec![0; bytes.div_ceil(8)].into();
     Box::into_raw(words).cast()
@@ -48,7 +48,7 @@ pub extern "C" fn reserve(bytes: usize) -> *mut u64 {
 ///
 /// # Safety
 /// `at` comes from `reserve(bytes)` and was not given back.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn release(at: *mut u64, bytes: usize) {
     let words = std::ptr::slice_from_raw_parts_mut(at, bytes.div_ceil(8));
     // SAFETY: made by `reserve` as a box of as many words.
@@ -77,7 +77,7 @@ unsafe fn ids<'a>(at: *const u32, count: usize) -> &'a [u32] {
 ///
 /// # Safety
 /// `at` and `len` are bytes.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn open(at: *const u8, len: usize) -> *mut Tokenizer {
     // SAFETY: the caller's.
     match Tokenizer::from_json(unsafe { bytes(at, len) }) {
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn open(at: *const u8, len: usize) -> *mut Tokenizer {
 ///
 /// # Safety
 /// `tokenizer` comes from [`open`] and is used no more.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn close(tokenizer: *mut Tokenizer) {
     // SAFETY: the caller's.
     drop(unsafe { Box::from_raw(tokenizer) });
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn close(tokenizer: *mut Tokenizer) {
 ///
 /// # Safety
 /// `tokenizer` is open; `at` and `len` are UTF-8 text.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn encode(
     tokenizer: &Tokenizer,
     at: *const u8,
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn encode(
 ///
 /// # Safety
 /// `tokenizer` is open.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn prefix(tokenizer: &Tokenizer) -> i32 {
     answer(words(tokenizer.prefix()))
 }
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn prefix(tokenizer: &Tokenizer) -> i32 {
 ///
 /// # Safety
 /// `tokenizer` is open; `at` points to `count` ids.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn decode(
     tokenizer: &Tokenizer,
     at: *const u32,
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn decode(
 ///
 /// # Safety
 /// `tokenizer` is open, and stays so until the stream is closed; `at` points to `count` ids.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn stream_open(
     tokenizer: &'static Tokenizer,
     at: *const u32,
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn stream_open(
 ///
 /// # Safety
 /// `stream` is open.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn stream_push(stream: &mut Stream<'static>, id: u32) -> i32 {
     answer(stream.push(id).into_bytes())
 }
@@ -170,7 +170,7 @@ pub unsafe extern "C" fn stream_push(stream: &mut Stream<'static>, id: u32) -> i
 ///
 /// # Safety
 /// `stream` is open.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn stream_finish(stream: &mut Stream<'static>) -> i32 {
     answer(stream.finish().into_bytes())
 }
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn stream_finish(stream: &mut Stream<'static>) -> i32 {
 ///
 /// # Safety
 /// `stream` comes from [`stream_open`] and is used no more.
-#[unsafe(no_mangle)]
+#[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn stream_close(stream: *mut Stream<'static>) {
     // SAFETY: the caller's.
     drop(unsafe { Box::from_raw(stream) });

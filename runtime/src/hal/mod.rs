@@ -1,6 +1,11 @@
 //! What an API back end provides. Static dispatch inside (`Hal` and its `Program`), one `match`
 //! outside (`AnyDevice`, `AnyProgram`): adding an API is one module, one feature and one variant.
 #![allow(unsafe_code)]
+// without a back end (the browser's runtime uses the conversions only) nobody is called
+#![cfg_attr(
+    not(any(feature = "vulkan", feature = "opencl", feature = "webgpu", feature = "metal")),
+    allow(unused_variables)
+)]
 
 #[cfg(any(
     feature = "vulkan",
@@ -102,10 +107,10 @@ pub trait Program: Send {
 
 /// The APIs of this build, in the order in which their devices are listed and tried.
 pub(crate) const APIS: &[Api] = &[
-    #[cfg(feature = "vulkan")]
-    Api::Vulkan,
     #[cfg(all(feature = "metal", target_vendor = "apple"))]
     Api::Metal,
+    #[cfg(feature = "vulkan")]
+    Api::Vulkan,
     #[cfg(feature = "opencl")]
     Api::OpenCl,
     #[cfg(feature = "webgpu")]

@@ -39,6 +39,13 @@ const RULES: &[Rule] = &[
         why: "it is the runtime for C, and nothing more",
     },
     Rule {
+        package: "drift-web",
+        ours: Some(&["drift-bundle", "drift-runtime"]),
+        never: &["naga", "prost", "clap", "drift-targets", "wgpu", "wasm-bindgen", "serde"],
+        without: &[],
+        why: "every page loads it: no compiler, no glue code, no second WebGPU",
+    },
+    Rule {
         package: "drift-bundle",
         ours: Some(&[]),
         never: COMPILER,

@@ -17,7 +17,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 /// The page says something at least this often.
-const SILENCE: Duration = Duration::from_secs(90);
+const SILENCE: Duration = Duration::from_secs(240);
 
 /// Networks beside the repository that are run with their expected outputs, and further arguments of
 /// `compile`: sizes of dynamic axes as in their first case.

@@ -7,7 +7,7 @@
 //! | `/plain/` | ranges are ignored, as by simple servers |
 //! | `/cut/N/` | the file ends after N bytes |
 //! | `/flip/N/` | byte N has another value |
-//! | `/hang-up/` | every second answer of more than 64 KiB breaks off after half of it |
+//! | `/hang-up/` | every second answer of more than 16 KiB breaks off after half of it |
 //!
 //! `POST /report` hands a line over; `GET /served` tells how many bytes of bundles were sent.
 
@@ -178,7 +178,7 @@ impl Shared {
         }
         let mut sent = &bytes[part];
         let announced = sent.len();
-        if wish.hang_up && sent.len() > 64 << 10 {
+        if wish.hang_up && sent.len() > 16 << 10 {
             let number = self.answers.fetch_add(1, Ordering::Relaxed);
             if number % 2 == 0 {
                 sent = &sent[..sent.len() / 2];
