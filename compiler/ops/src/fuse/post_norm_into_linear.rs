@@ -27,7 +27,7 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
         && linear.attrs.str("norm") == Some("rms")
         && linear.attrs.str("post").unwrap_or("").is_empty()
         && linear.epilogue.results.is_empty()
-        && linear.epilogue_operands == GAMMA + 1
+        && [linear.operands.len(), linear.epilogue_operands] == [RESIDUAL; 2]
         && linear.store_view.is_identity()
         && linear.results.len() == 1;
     let x = linear.operands.get(X)?.as_ref()?;
@@ -46,8 +46,7 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     let followed =
         ctx.only_user(linear.results[0]).is_some_and(|user| ctx.node(user).op == "pointwise");
     // the sum is kept by one product only
-    let others = ctx.users(x.value).iter().filter(|user| **user != id);
-    let shared = others.into_iter().any(|user| {
+    let shared = ctx.users(x.value).iter().filter(|user| **user != id).any(|user| {
         let other = ctx.node(*user);
         other.op == "linear" && other.operands[X].as_ref().map(|o| o.value) == Some(x.value)
     });
@@ -64,7 +63,7 @@ fn apply(ctx: &Ctx, id: NodeId) -> Option<Patch> {
     }
     let mut operands = linear.operands.clone();
     operands[X] = y;
-    debug_assert_eq!([operands.len(), POST_GAMMA], [RESIDUAL, RESIDUAL + 1]);
+    debug_assert_eq!([GAMMA, POST_GAMMA], [RESIDUAL - 1, RESIDUAL + 1]);
     operands.extend([Some(residual), gamma]);
     let mut attrs = linear.attrs.clone();
     attrs.set("post", "rms");
