@@ -42,8 +42,9 @@ pub struct Device {
 }
 
 impl Device {
-    /// All devices: API by API (Vulkan first), in each the best kind first. An API without a driver
-    /// has none; without any device at all, the error says why of each API.
+    /// All devices: API by API (Metal first where there is one, then Vulkan), in each the best kind
+    /// first. An API without a driver has none; without any device at all, the error says why of each
+    /// API.
     pub fn list() -> Result<Vec<DeviceInfo>> {
         let mut all: Vec<DeviceInfo> = Vec::new();
         let mut reasons = Vec::new();
@@ -56,7 +57,10 @@ impl Device {
         }
         if all.is_empty() {
             let reason = match reasons.is_empty() {
-                true => "this build has no GPU API (features `vulkan`, `opencl`, `webgpu`)".to_owned(),
+                true => {
+                    "this build has no GPU API (features `vulkan`, `opencl`, `metal`, `webgpu`)"
+                        .to_owned()
+                }
                 false => reasons.join("; "),
             };
             return Err(RuntimeError::NoDevice { reason });

@@ -30,6 +30,7 @@ pub use error::EmitError;
 pub use needs::Needs;
 
 use drift_kernel::Kernel;
+use std::borrow::Cow;
 
 /// Name of the entry point in every dialect. One name for all, so that kernels with equal code are
 /// equal bytes and are stored once.
@@ -95,6 +96,16 @@ impl EmittedShader {
     }
 }
 
+/// The kernel as a dialect can say it: MSL's cooperative matrices are 8x8.
+fn in_terms_of(kernel: &Kernel, dialect: Dialect) -> Cow<'_, Kernel> {
+    match dialect {
+        Dialect::Msl if dialect::uses_matrices(kernel) => {
+            Cow::Owned(drift_kernel::split_matrices(kernel.clone()))
+        }
+        _ => Cow::Borrowed(kernel),
+    }
+}
+
 /// Writes a physical kernel in one dialect.
 ///
 /// # Errors
@@ -106,6 +117,7 @@ pub fn emit(
     dialect: Dialect,
     options: &DialectOptions,
 ) -> Result<EmittedShader, EmitError> {
+    let kernel = &*in_terms_of(kernel, dialect);
     dialect::expressible(kernel, dialect, options)?;
     match dialect {
         Dialect::SpirV => {

@@ -22,6 +22,7 @@ pub struct Needs {
 impl Needs {
     /// Of a physical kernel in a dialect: the same kernel may need less in one than in another.
     pub fn of(kernel: &Kernel, dialect: Dialect, options: &DialectOptions) -> Needs {
+        let kernel = &*crate::in_terms_of(kernel, dialect);
         let mut out = uses(kernel);
         let f16_stored = out.features.contains(Features::STORAGE_16BIT);
         // Vulkan asks for a size pipeline by pipeline; elsewhere a device has one size or another,

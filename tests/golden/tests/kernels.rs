@@ -127,7 +127,7 @@ fn max_pool() -> Kernel {
     virtualize(b.finish()).expect("physical")
 }
 
-/// One 16x16 tile by cooperative matrices, f16 in and f32 out; what MSL cannot say.
+/// One tile of a product by cooperative matrices, f16 in and f32 out; MSL makes 16x16 of four of 8x8.
 fn cooperative(side: u32) -> Kernel {
     let b = Builder::new("cooperative", [32, 1, 1], [1, 1, 1]);
     b.set_subgroup_size(32);

@@ -20,6 +20,8 @@ const OPTIONS: &[&str] = &[
     "-O1",
     "-fPIC",
     "-fwrapv",
+    // vectors are read as scalars by matrices
+    "-fno-strict-aliasing",
     "-ffp-contract=off",
     "-fno-exceptions",
     "-fno-rtti",

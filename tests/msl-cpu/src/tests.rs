@@ -131,8 +131,8 @@ fn mistakes_are_found() {
     }
     let barrier = "metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);";
     for (before, body, message) in [
-        ("", "    y.inner[i + 1u] = x.inner[i];".to_owned(), "line 15: element 64 of"),
-        ("", "    float a[4] = {};\n    y.inner[i] = a[i];".to_owned(), "element 63 of 'float[4]'"),
+        ("", "    y.inner[i + 1u] = x.inner[i];".to_owned(), "line 16: element 64 of"),
+        ("", "    float a[4] = {};\n    y.inner[i] = a[i];".to_owned(), "element 4 of 'float[4]'"),
         ("", "    metal::float4 v = {};\n    y.inner[i] = v[i];".to_owned(), "of a vector of 4"),
         ("", "    y.inner[i] = float(7u / uint(x.inner[i]));".to_owned(), "division by zero"),
         ("", format!("    if (i < 40u) {{ {barrier} }}"), "24 of 64 invocations do not reach"),

@@ -484,19 +484,17 @@ impl Emitter<'_> {
         let (Some(base), Some(elem)) = (base, elem) else {
             return Err(self.malformed(format!("a matrix in {place:?}, which is no array")));
         };
-        if elem.width != 1 && self.dialect == Dialect::Msl {
-            return Err(self.unsupported(
-                format!("matrix access to an array of {elem:?}"),
-                "simdgroup_load takes pointers to scalars; declare the array with width 1",
-            ));
-        }
         if elem.scalar == Scalar::U32 && self.dialect != Dialect::SpirV {
             return Err(self.unsupported(
                 "matrix in packed words",
                 "declare the array with the scalar of the matrix",
             ));
         }
-        let stride = self.divided(stride, elem.width)?;
+        // in MSL the pointer becomes one to scalars (`vector_pointers` in the module above)
+        let stride = match self.dialect {
+            Dialect::Msl => self.value(stride)?,
+            _ => self.divided(stride, elem.width)?,
+        };
         let index = self.divided(index, elem.width)?;
         let at = self.scopes.depth();
         let pointer = self.scopes.evaluate(Expression::Access { base, index }, at);

@@ -1,14 +1,17 @@
 //! All that touches naga: building a module from a kernel, validating it, and the three writers.
 
 mod expr;
+mod metal;
 mod module;
 mod scope;
 mod stmt;
 
+pub use metal::msl_text;
+
 use crate::{DialectOptions, ENTRY_POINT, EmitError};
 use drift_bundle::caps::Dialect;
-use drift_kernel::{BindingType, Kernel};
-use naga::back::{msl, spv, wgsl};
+use drift_kernel::Kernel;
+use naga::back::{spv, wgsl};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{
     Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
@@ -73,87 +76,6 @@ fn spirv_capabilities(options: &DialectOptions) -> naga::FastHashSet<spv::Capabi
         out.extend([C::DotProduct, C::DotProductInput4x8BitPacked]);
     }
     out
-}
-
-/// The text and the entry point's name in it.
-pub fn msl_text(kernel: &Kernel, version: (u8, u8)) -> Result<(String, String), EmitError> {
-    let dialect = Dialect::Msl;
-    let (module, info) = validated(kernel, dialect)?;
-    let mut resources = msl::EntryPointResources::default();
-    for (index, binding) in kernel.bindings.iter().enumerate() {
-        let slot = u8::try_from(index).map_err(|_| EmitError::Unsupported {
-            kernel: kernel.name.clone(),
-            dialect,
-            what: format!("slot for binding {index}"),
-            help: "slots are 8-bit numbers; use fewer bindings".to_owned(),
-        })?;
-        let mut target = msl::BindTarget {
-            mutable: binding.access != drift_kernel::Access::Read,
-            ..msl::BindTarget::default()
-        };
-        match binding.ty {
-            BindingType::Buffer { .. } => target.buffer = Some(slot),
-            BindingType::Image { .. } => target.texture = Some(slot),
-        }
-        resources.resources.insert(ResourceBinding { group: 0, binding: index as u32 }, target);
-    }
-    let options = msl::Options {
-        lang_version: version,
-        per_entry_point_map: [(ENTRY_POINT.to_owned(), resources)].into_iter().collect(),
-        fake_missing_bindings: false,
-        bounds_check_policies: UNCHECKED,
-        zero_initialize_workgroup_memory: false,
-        force_loop_bounding: false,
-        emit_int_div_checks: false,
-        ..msl::Options::default()
-    };
-    let pipeline = msl::PipelineOptions {
-        entry_point: Some((ShaderStage::Compute, ENTRY_POINT.to_owned())),
-        ..msl::PipelineOptions::default()
-    };
-    let (text, translation) = msl::write_string(&module, &info, &options, &pipeline)
-        .map_err(|error| rejected(kernel, dialect, &error))?;
-    let entry = match translation.entry_point_names.first() {
-        Some(Ok(name)) => name.clone(),
-        Some(Err(error)) => return Err(rejected(kernel, dialect, error)),
-        None => return Err(rejected(kernel, dialect, &std::fmt::Error)),
-    };
-    Ok((own_workgroup_memory(fill_matrices(text)), entry))
-}
-
-/// naga makes arrays of workgroup memory arguments of the entry point, whose sizes the host then has to
-/// set for every dispatch. Declared inside (Metal Shading Language Specification, 4.4) they are part
-/// of the pipeline.
-fn own_workgroup_memory(text: String) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut inside = String::new();
-    for line in text.lines() {
-        let argument = line.strip_prefix(", threadgroup ").and_then(|l| l.split_once("& "));
-        match argument {
-            Some((ty, name)) => inside += &format!("    threadgroup {ty} {name};\n"),
-            None => {
-                out += line;
-                out.push('\n');
-                if line == ") {" {
-                    out += &std::mem::take(&mut inside);
-                }
-            }
-        }
-    }
-    out
-}
-
-/// `simdgroup_matrix` has no value-initialization (Metal Shading Language Specification, 2.3.8: it
-/// is made with `make_filled_simdgroup_matrix`), which naga writes for a zero value.
-fn fill_matrices(mut text: String) -> String {
-    for scalar in ["float", "half"] {
-        let braces = format!("metal::simdgroup_{scalar}8x8 {{}}");
-        if text.contains(&braces) {
-            let filled = format!("metal::make_filled_simdgroup_matrix<{scalar}, 8, 8>(0.0)");
-            text = text.replace(&braces, &filled);
-        }
-    }
-    text
 }
 
 pub fn wgsl_text(kernel: &Kernel) -> Result<String, EmitError> {

@@ -86,7 +86,7 @@ fn weights_in_place(device: &MetalDevice, bundle: &Bundle) -> Option<(Buffer, u6
 }
 
 /// The only upload of an object, if it fills all of it and starts where a binding may.
-fn only_upload<'a>(plan: &'a Plan, index: u32, alignment: u64) -> Option<&'a Upload> {
+fn only_upload(plan: &Plan, index: u32, alignment: u64) -> Option<&Upload> {
     let object = &plan.objects[index as usize];
     let ObjectKind::Buffer { bytes } = object.kind else { return None };
     let mut uploads = plan.uploads.iter().filter(|u| u.object == index);

@@ -66,23 +66,23 @@ struct kernel_mainInput {
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         metal::simdgroup_half8x8 t = NagaCooperativeLoad(&xs.inner[0u], 8u, false);
         metal::simdgroup_half8x8 t_1 = NagaCooperativeLoad(&ws.inner[0u], 8u, false);
-        metal::simdgroup_float8x8 _e43 = acc;
-        metal::simdgroup_float8x8 t_2 = NagaCooperativeMultiplyAdd(t, t_1, _e43);
+        metal::simdgroup_float8x8 _e41 = acc;
+        metal::simdgroup_float8x8 t_2 = NagaCooperativeMultiplyAdd(t, t_1, _e41);
         acc = t_2;
         metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
         i = _e12 + 8u;
     }
-    metal::simdgroup_float8x8 _e47 = acc;
-    simdgroup_store(_e47, &sums.inner[0u], 8u);
+    metal::simdgroup_float8x8 _e45 = acc;
+    simdgroup_store(_e45, &sums.inner[0u], 8u);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
     i_2 = local_index;
     while(true) {
-        uint _e52 = i_2;
-        if (_e52 >= 64u) {
+        uint _e49 = i_2;
+        if (_e49 >= 64u) {
             break;
         }
-        float _e55 = sums.inner[_e52];
-        y.inner[_e52] = _e55;
-        i_2 = _e52 + 32u;
+        float _e52 = sums.inner[_e49];
+        y.inner[_e49] = _e52;
+        i_2 = _e49 + 32u;
     }
 }

@@ -57,7 +57,8 @@ template <class T, int Cols, int Rows> struct simdgroup_matrix {
 typedef simdgroup_matrix<float, 8, 8> simdgroup_float8x8;
 typedef simdgroup_matrix<half, 8, 8> simdgroup_half8x8;
 
-template <class T, int Cols, int Rows> simdgroup_matrix<T, Cols, Rows> make_filled_simdgroup_matrix(T value) {
+template <class T, int Cols, int Rows>
+simdgroup_matrix<T, Cols, Rows> make_filled_simdgroup_matrix(T value) {
     simdgroup_matrix<T, Cols, Rows> m;
     m.at[0] = m.at[1] = value;
     return m;
@@ -67,24 +68,22 @@ template <class T>
 void simdgroup_load(simdgroup_matrix<T, 8, 8> &m, const T *from, ulong stride = 8,
                     ulong origin = 0, bool transpose = false) {
     (void)origin; // kernels give none
+    drift::drift_check_range(from, (7 * stride + 8) * sizeof(T));
     uint lane = drift::drift_lane()->simd_lane;
     for (uint e = 0; e < 2; e++) {
         ulong row = lane / 4, col = lane % 4 * 2 + e;
-        const T *at = from + (transpose ? col * stride + row : row * stride + col);
-        drift::drift_check_range(at, sizeof(T));
-        m.at[e] = *at;
+        m.at[e] = from[transpose ? col * stride + row : row * stride + col];
     }
 }
 template <class T>
 void simdgroup_store(simdgroup_matrix<T, 8, 8> m, T *to, ulong stride = 8, ulong origin = 0,
                      bool transpose = false) {
     (void)origin;
+    drift::drift_check_range(to, (7 * stride + 8) * sizeof(T));
     uint lane = drift::drift_lane()->simd_lane;
     for (uint e = 0; e < 2; e++) {
         ulong row = lane / 4, col = lane % 4 * 2 + e;
-        T *at = to + (transpose ? col * stride + row : row * stride + col);
-        drift::drift_check_range(at, sizeof(T));
-        *at = m.at[e];
+        to[transpose ? col * stride + row : row * stride + col] = m.at[e];
     }
 }
 
