@@ -112,9 +112,8 @@ try {
   $('temperature').addEventListener('input', (e) => ($('temperature-value').value = e.target.value));
   $('loading').hidden = true;
   $('workbench').hidden = false;
-  document.documentElement.dataset.state = 'ready';
-  await tell();
   document.documentElement.dataset.state = 'done';
+  tell();
 } catch (error) {
   fail(error);
 }

@@ -3,7 +3,7 @@
 use crate::command::on_path;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Names under which it is installed.
@@ -129,13 +129,25 @@ impl Chromium {
         self.call("Emulation.setEmulatedMedia", &media).map(|_| ())
     }
 
+    /// Presses and releases a key.
+    pub fn press(&mut self, key: &str) -> Result<(), String> {
+        let (code, text) = match key {
+            "Enter" => (13, r#","text":"\r""#),
+            "Escape" => (27, ""),
+            _ => return Err(format!("no key {key}")),
+        };
+        let event = format!(r#""key":"{key}","code":"{key}","windowsVirtualKeyCode":{code}"#);
+        let down = format!(r#"{{"type":"keyDown",{event}{text}}}"#);
+        self.call("Input.dispatchKeyEvent", &down)?;
+        self.call("Input.dispatchKeyEvent", &format!(r#"{{"type":"keyUp",{event}}}"#)).map(|_| ())
+    }
+
     /// Writes what the page shows as a PNG file.
-    pub fn screenshot(&mut self, file: &Path) -> Result<PathBuf, String> {
+    pub fn screenshot(&mut self, file: &Path) -> Result<(), String> {
         let answer = self.call("Page.captureScreenshot", r#"{"format":"png"}"#)?;
         let data = text_of(&answer, "data").ok_or("no picture")?;
         let bytes = from_base64(&data).ok_or("no base64")?;
-        std::fs::write(file, bytes).map_err(|e| format!("{}: {e}", file.display()))?;
-        Ok(file.to_owned())
+        std::fs::write(file, bytes).map_err(|e| format!("{}: {e}", file.display()))
     }
 }
 

@@ -119,33 +119,85 @@ fn reported(server: &Server) -> Result<bool, String> {
     }
 }
 
+/// A person's way through an example: from what is on the page when it is ready, a key pressed on an
+/// element, and what must be true then.
+struct Visit {
+    page: &'static str,
+    name: &'static str,
+    /// Expressions of the page.
+    ready: &'static str,
+    focus: &'static str,
+    key: &'static str,
+    then: &'static str,
+}
+
+const VISITS: [Visit; 2] = [
+    Visit {
+        page: "web/",
+        name: "web",
+        ready: "document.documentElement.dataset.state === 'done'",
+        // the fifth sample
+        focus: "document.querySelectorAll('#samples button')[4]",
+        key: "Enter",
+        then: "document.querySelector('#answer').textContent.startsWith('square, ')",
+    },
+    Visit {
+        page: "web-chat/",
+        name: "web-chat",
+        ready: "document.querySelector('#told').textContent.length > 60",
+        focus: "document.querySelector('#prompt')",
+        key: "Escape",
+        then: "document.querySelector('#stop').disabled",
+    },
+];
+
 /// Opens the examples, uses them by keyboard, and photographs them.
 fn examples(browser: &mut Chromium, address: &str, pictures: &Path) -> bool {
     let mut passed = true;
-    for (page, name) in [("web/", "web"), ("web-chat/", "web-chat")] {
-        for (size, scheme) in [((1100, 800), "light"), ((400, 800), "dark")] {
-            let shown = (|| -> Result<PathBuf, String> {
-                browser.emulate(size, scheme)?;
-                browser.open(&format!("{address}/{page}"))?;
-                let state = browser.evaluate(
-                    "new Promise(r => { const look = () => { \
-                       const s = document.documentElement?.dataset.state; \
-                       if (s === 'done' || s === 'failed') r(s); else setTimeout(look, 100); }; \
-                       setTimeout(() => r('too slow'), 60000); look(); })",
-                )?;
-                match state.as_str() {
-                    "done" => browser.screenshot(&pictures.join(format!("{name}-{scheme}.png"))),
-                    other => Err(format!("the page is in the state {other:?}")),
-                }
-            })();
-            match shown {
-                Ok(file) => eprintln!("ok example {name}, {scheme} ({})", file.display()),
-                Err(error) => {
-                    eprintln!("FAIL example {name}, {scheme}: {error}");
-                    passed = false;
-                }
+    for visit in &VISITS {
+        match look(browser, visit, address, pictures) {
+            Ok(()) => eprintln!("ok example {} ({}/{0}-*.png)", visit.name, pictures.display()),
+            Err(error) => {
+                eprintln!("FAIL example {}: {error}", visit.name);
+                passed = false;
             }
         }
     }
     passed
+}
+
+fn look(
+    browser: &mut Chromium,
+    visit: &Visit,
+    address: &str,
+    pictures: &Path,
+) -> Result<(), String> {
+    browser.emulate((1100, 800), "light")?;
+    browser.open(&format!("{address}/{}", visit.page))?;
+    await_true(browser, visit.ready)?;
+    let picture = |scheme: &str| pictures.join(format!("{}-{scheme}.png", visit.name));
+    browser.screenshot(&picture("light"))?;
+    browser.evaluate(&format!("{}.focus(), 'focused'", visit.focus))?;
+    browser.press(visit.key)?;
+    await_true(browser, visit.then)?;
+    browser.emulate((400, 800), "dark")?;
+    browser.screenshot(&picture("dark"))
+}
+
+/// Waits until an expression is true on the page, and animations are over.
+fn await_true(browser: &mut Chromium, expression: &str) -> Result<(), String> {
+    let state = browser.evaluate(&format!(
+        "new Promise(done => {{ const look = () => {{ \
+           const state = document.documentElement?.dataset.state; \
+           let fits = false; try {{ fits = {expression}; }} catch {{}} \
+           if (fits) setTimeout(() => done('yes'), 400); \
+           else if (state === 'failed') done(document.querySelector('#reason').textContent); \
+           else setTimeout(look, 100); }}; \
+           setTimeout(() => done('too slow'), {}); look(); }})",
+        SILENCE.as_millis()
+    ))?;
+    match state.as_str() {
+        "yes" => Ok(()),
+        other => Err(format!("{expression}: {other}")),
+    }
 }
