@@ -260,14 +260,14 @@ fn scaled(ctx: &Ctx, t: ValueId, c: f64, reader: NodeId, depth: usize) -> Option
     };
     let s = read_scores(ctx, x, id, depth + 1)?;
     let capped = s.softcap == 0.0 && s.masks.is_empty() && c > 0.0;
-    capped.then(|| Scores { scale: s.scale * c, softcap: c, ..s })
+    capped.then_some(Scores { scale: s.scale * c, softcap: c, ..s })
 }
 
 impl Scores {
     /// A factor behind masks or the soft cap would change them, too.
     fn times(self, c: f64) -> Option<Scores> {
         let bare = self.masks.is_empty() && self.softcap == 0.0;
-        bare.then(|| Scores { scale: self.scale * c, ..self })
+        bare.then_some(Scores { scale: self.scale * c, ..self })
     }
 
     fn masked(mut self, ctx: &Ctx, at: ValueId, term: MaskTerm) -> Option<Scores> {
