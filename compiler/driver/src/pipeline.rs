@@ -13,7 +13,7 @@ use crate::weights::WeightPool;
 use crate::{import, shaders};
 use drift_bundle::ShaderSet;
 use drift_bundle::caps::{Api, Requirements};
-use drift_ir::Graph;
+use drift_ir::{Graph, NodeId};
 use drift_kernel::tensor::Storage;
 use drift_ops::fuse::{FuseOptions, FuseReport};
 use drift_ops::lower::{Placement, Target};
@@ -298,16 +298,8 @@ fn compile_variant(
         int8_activations: options.precision != Precision::F32 && spec.gains_by_int8(),
         full_invocations: spec.full_invocations,
     };
-    let mut entries = Vec::new();
-    for (entry, (mut placements, wide)) in out.entries.iter().zip(chosen) {
-        let lower_options = LowerOptions {
-            zero_copy: !disabled("zero-copy-concat") && spec.storage == Storage::Buffer,
-            wide,
-        };
-        let steps =
-            lowering::lower_writable(&entry.graph, &target, &mut placements, &lower_options)?;
-        entries.push(VariantEntry { placements, steps });
-    }
+    let zero_copy = !disabled("zero-copy-concat") && spec.storage == Storage::Buffer;
+    let entries = lower_entries(out, &chosen, &target, zero_copy)?;
     let count = entries.iter().map(|e| e.steps.steps.len()).sum();
     out.stat(Stage::Lower, &spec.id, start, count);
     let mut variant = Variant {
@@ -327,18 +319,14 @@ fn compile_variant(
         exclusive_writes: spec.caps.api == Api::WebGpu,
         max_object_bytes,
     };
-    let lowered: Vec<EntrySteps<'_>> = out
-        .entries
-        .iter()
-        .zip(&variant.entries)
-        .map(|(e, v)| EntrySteps {
-            name: &e.name,
-            graph: &e.graph,
-            steps: &v.steps,
-            placements: &v.placements,
-        })
-        .collect();
-    let mut planned = plan::plan(&lowered, &mut out.weights, &plan_options)?;
+    let mut planned = plan_entries(out, &variant.entries, &plan_options);
+    if planned.is_err() && plan_options.exclusive_writes && zero_copy {
+        // a part that lies inside its concatenation shares a buffer with the other parts, which the
+        // API may forbid to whoever reads the one and writes another
+        variant.entries = lower_entries(out, &chosen, &target, false)?;
+        planned = plan_entries(out, &variant.entries, &plan_options);
+    }
+    let mut planned = planned?;
     out.stat(Stage::PlanMemory, &spec.id, start, count);
     if options.stop_after > Stage::PlanMemory {
         let start = Instant::now();
@@ -348,6 +336,42 @@ fn compile_variant(
     }
     variant.planned = Some(planned);
     Ok(variant)
+}
+
+/// Graphs to steps, with the placements and the nodes in f32 that were chosen for each.
+fn lower_entries(
+    out: &Compiled,
+    chosen: &[(Vec<Option<Placement>>, BTreeSet<NodeId>)],
+    target: &Target,
+    zero_copy: bool,
+) -> Result<Vec<VariantEntry>> {
+    let lower = |(entry, (placements, wide)): (&Entry, &(Vec<_>, BTreeSet<_>))| {
+        let options = LowerOptions { zero_copy, wide: wide.clone() };
+        let mut placements = placements.clone();
+        let steps = lowering::lower_writable(&entry.graph, target, &mut placements, &options)?;
+        Ok(VariantEntry { placements, steps })
+    };
+    out.entries.iter().zip(chosen).map(lower).collect()
+}
+
+/// Memory, bindings and dispatch lists of all entry points.
+fn plan_entries(
+    out: &mut Compiled,
+    entries: &[VariantEntry],
+    options: &PlanOptions,
+) -> Result<Planned> {
+    let lowered: Vec<EntrySteps<'_>> = out
+        .entries
+        .iter()
+        .zip(entries)
+        .map(|(e, v)| EntrySteps {
+            name: &e.name,
+            graph: &e.graph,
+            steps: &v.steps,
+            placements: &v.placements,
+        })
+        .collect();
+    plan::plan(&lowered, &mut out.weights, options)
 }
 
 impl Compiled {

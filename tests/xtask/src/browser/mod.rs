@@ -163,7 +163,30 @@ fn examples(browser: &mut Chromium, address: &str, pictures: &Path) -> bool {
             }
         }
     }
-    passed
+    passed & without_webgpu(browser, address, pictures)
+}
+
+/// What a page says where there is no WebGPU. The last visit: the script stays.
+fn without_webgpu(browser: &mut Chromium, address: &str, pictures: &Path) -> bool {
+    let shown = (|| -> Result<(), String> {
+        let script =
+            r#"{"source":"Object.defineProperty(navigator, 'gpu', { value: undefined })"}"#;
+        browser.call("Page.addScriptToEvaluateOnNewDocument", script)?;
+        browser.emulate((700, 400), "light")?;
+        browser.open(&format!("{address}/web/"))?;
+        await_true(browser, "document.documentElement.dataset.state === 'failed'")?;
+        let reason = browser.evaluate("document.querySelector('#reason').textContent")?;
+        browser.screenshot(&pictures.join("web-without-webgpu.png"))?;
+        match reason.contains("has no WebGPU") {
+            true => Ok(()),
+            false => Err(format!("it says {reason:?}")),
+        }
+    })();
+    match &shown {
+        Ok(()) => eprintln!("ok example web without WebGPU"),
+        Err(error) => eprintln!("FAIL example web without WebGPU: {error}"),
+    }
+    shown.is_ok()
 }
 
 fn look(
