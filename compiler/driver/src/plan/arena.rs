@@ -1,5 +1,6 @@
 //! Intermediates: offsets in the arena, and images.
 
+use super::arenas::Arenas;
 use super::{Planner, Record, STAGE, Spot, arg_bytes};
 use crate::error::{Result, StageError};
 use crate::lowering::{BIND_ALIGNMENT, Bound, root_of};
@@ -9,7 +10,7 @@ use drift_bundle::caps::ImageKind;
 use drift_bundle::plan as p;
 use drift_ir::ValueId;
 use drift_kernel::tensor::{Elem, Storage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Planner<'_> {
     /// Plans the arena: everything between the boundary.
@@ -84,20 +85,32 @@ impl Planner<'_> {
         }
         let internal = |e: memory::MemoryError| StageError::internal(STAGE, e.to_string());
         let merged = memory::merge_aliases(&records).map_err(internal)?;
-        let planned = memory::plan_offsets(options.strategy, &merged.records).map_err(internal)?;
+        let arenas = match options.exclusive_writes {
+            true => {
+                let conflicts = self.conflicts(&index, &merged);
+                Arenas::several(options.strategy, &merged, &conflicts)
+            }
+            false => Arenas::one(options.strategy, &merged),
+        };
+        let arenas = arenas.map_err(internal)?;
+        let planned = &arenas.plan;
         if let Some((a, b)) = planned.first_overlap(&merged.records) {
             return Err(StageError::internal(STAGE, format!("records {a} and {b} overlap")));
         }
-        let offsets = merged.offsets(&planned);
-        let mut summary = memory::summarize(&merged.records, &planned);
+        let offsets = merged.offsets(planned);
+        let mut summary = memory::summarize(&merged.records, planned);
         // naive means: every tensor its own memory, nothing in place, nothing inside another
         let plain: Vec<UsageRecord> = records.iter().map(|r| r.record).collect();
         summary.naive_bytes = memory::naive_bytes(&plain);
         if planned.total_bytes > 0 {
-            let arena = self.arena_object(planned.total_bytes.next_multiple_of(256));
+            let objects: Vec<u32> = (arenas.bytes().enumerate())
+                .map(|(number, bytes)| self.arena_object(number, bytes.next_multiple_of(256)))
+                .collect();
             for (i, b) in bounds.iter().enumerate() {
                 if !in_outputs.contains(&i) {
-                    self.spots.insert(*b, Spot { object: arena, offset: offsets[i] });
+                    let (number, start) = arenas.of(merged.place[i].0);
+                    let (object, offset) = (objects[number], offsets[i] - start);
+                    self.spots.insert(*b, Spot { object, offset });
                 }
             }
         }
@@ -169,6 +182,29 @@ impl Planner<'_> {
             }
             Bound::Value(v) => self.value_arg(v).map_or(0, |a| arg_bytes(&a)),
         }
+    }
+
+    /// Records of which some dispatch reads one and writes the other.
+    fn conflicts(
+        &self,
+        index: &BTreeMap<Bound, usize>,
+        merged: &memory::MergedRecords,
+    ) -> BTreeSet<(usize, usize)> {
+        let mut out = BTreeSet::new();
+        for step in &self.steps.steps {
+            let of = |(bound, arg): (&Bound, &drift_kernel::TensorArg)| {
+                let record = merged.place[*index.get(bound)?].0;
+                Some((record, arg.access != drift_kernel::Access::Read))
+            };
+            let args: Vec<(usize, bool)> =
+                step.args.iter().zip(&step.kernel.tensors).filter_map(of).collect();
+            for (a, written) in &args {
+                for (b, _) in args.iter().filter(|(b, other)| b != a && written != other) {
+                    out.insert((*a.min(b), *a.max(b)));
+                }
+            }
+        }
+        out
     }
 
     /// Element-wise results that may take over the memory of an operand that dies with them.

@@ -1,8 +1,9 @@
 //! Steps -> plan: memory, virtualization, hazards, bindings.
 //!
-//! Entry points share weights, states and one arena; each has its own steps.
+//! Entry points share weights, states and arenas; each has its own steps.
 
 mod arena;
+mod arenas;
 mod constants;
 mod dispatches;
 mod exclusive;
@@ -243,12 +244,13 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// The arena buffer, shared by all entry points.
-    fn arena_object(&mut self, bytes: u64) -> u32 {
+    /// An arena buffer by its number, shared by all entry points.
+    fn arena_object(&mut self, number: usize, bytes: u64) -> u32 {
         let arena = |o: &p::Object| {
             o.role == p::ObjectRole::Arena && matches!(o.kind, p::ObjectKind::Buffer { .. })
         };
-        match self.plan.objects.iter().position(arena) {
+        let arenas = self.plan.objects.iter().enumerate().filter(|(_, o)| arena(o));
+        match arenas.map(|(at, _)| at).nth(number) {
             Some(at) => {
                 if let p::ObjectKind::Buffer { bytes: have } = &mut self.plan.objects[at].kind {
                     *have = bytes.max(*have);
