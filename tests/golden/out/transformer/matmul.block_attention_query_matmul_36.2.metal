@@ -8,10 +8,13 @@ struct type_1 {
     metal::float4 inner[32];
 };
 struct type_3 {
-    half inner[256];
+    half inner[768];
 };
 struct type_4 {
-    metal::float4 inner[4];
+    metal::float4 inner[12];
+};
+struct type_6 {
+    float inner[384];
 };
 struct private_array {
     metal::float4 inner[160];
@@ -23,238 +26,297 @@ struct private_array_1 {
 struct kernel_mainInput {
 };
 [[max_total_threads_per_threadgroup(64)]] kernel void kernel_main(
-  uint local_index [[thread_index_in_threadgroup]]
+  metal::uint3 workgroup_id [[threadgroup_position_in_grid]]
+, uint local_index [[thread_index_in_threadgroup]]
 , device type_1 const& x0_ [[buffer(0)]]
 , device type_3 const& x1_ [[buffer(1)]]
 , device type_4 const& x2_ [[buffer(2)]]
-, device type_1& y0_ [[buffer(3)]]
-, threadgroup private_array& left
-, threadgroup private_array_1& right
+, device type_6& y0_ [[buffer(3)]]
 ) {
+    threadgroup private_array left;
+    threadgroup private_array_1 right;
     metal::float4 acc = {};
     metal::float4 acc_1 = {};
     metal::float4 acc_2 = {};
     metal::float4 acc_3 = {};
-    metal::float4 _e12 = metal::float4(0.0);
-    acc = _e12;
-    acc_1 = _e12;
-    acc_2 = _e12;
-    acc_3 = _e12;
-    uint _e14 = local_index / 4u;
-    uint _e18 = local_index % 4u;
-    metal::float4 _e21 = x0_.inner[(metal::min(_e14, 7u) * 4u) + _e18];
-    uint _e24 = (_e14 * 5u) + _e18;
-    left.inner[_e24] = _e21;
-    metal::float4 _e32 = x0_.inner[(metal::min(_e14 + 16u, 7u) * 4u) + _e18];
-    left.inner[_e24 + 80u] = _e32;
-    uint _e37 = local_index / 8u;
-    uint _e38 = _e37 * 16u;
-    uint _e39 = local_index % 8u;
-    uint _e40 = _e39 * 4u;
-    uint _e42 = metal::min(_e40, 15u);
-    uint _e43 = _e38 + _e42;
-    half _e45 = x1_.inner[_e43];
-    uint _e47 = _e42 + 1u;
-    uint _e49 = _e38 + metal::min(_e47, 15u);
+    metal::float4 _e13 = metal::float4(0.0);
+    acc = _e13;
+    acc_1 = _e13;
+    acc_2 = _e13;
+    acc_3 = _e13;
+    uint _e15 = local_index / 4u;
+    uint _e19 = local_index % 4u;
+    metal::float4 _e22 = x0_.inner[(metal::min(_e15, 7u) * 4u) + _e19];
+    uint _e25 = (_e15 * 5u) + _e19;
+    left.inner[_e25] = _e22;
+    metal::float4 _e33 = x0_.inner[(metal::min(_e15 + 16u, 7u) * 4u) + _e19];
+    left.inner[_e25 + 80u] = _e33;
+    uint _e38 = local_index / 8u;
+    uint _e40 = _e38 * 48u;
+    uint _e43 = workgroup_id.x * 32u;
+    uint _e44 = local_index % 8u;
+    uint _e45 = _e44 * 4u;
+    uint _e46 = _e43 + _e45;
+    uint _e48 = metal::min(_e46, 47u);
+    uint _e49 = _e40 + _e48;
     half _e51 = x1_.inner[_e49];
-    uint _e53 = _e42 + 2u;
-    uint _e55 = _e38 + metal::min(_e53, 15u);
+    uint _e53 = _e48 + 1u;
+    uint _e55 = _e40 + metal::min(_e53, 47u);
     half _e57 = x1_.inner[_e55];
-    uint _e59 = _e42 + 3u;
-    uint _e61 = _e38 + metal::min(_e59, 15u);
+    uint _e59 = _e48 + 2u;
+    uint _e61 = _e40 + metal::min(_e59, 47u);
     half _e63 = x1_.inner[_e61];
-    bool _e65 = _e47 < 16u;
-    bool _e68 = _e53 < 16u;
-    bool _e71 = _e59 < 16u;
-    right.inner[local_index] = metal::float4(static_cast<float>(_e45), _e65 ? static_cast<float>(_e51) : 0.0, _e68 ? static_cast<float>(_e57) : 0.0, _e71 ? static_cast<float>(_e63) : 0.0);
-    half _e79 = x1_.inner[_e43 + 128u];
-    half _e82 = x1_.inner[_e49 + 128u];
-    half _e85 = x1_.inner[_e55 + 128u];
-    half _e88 = x1_.inner[_e61 + 128u];
-    right.inner[local_index + 64u] = metal::float4(static_cast<float>(_e79), _e65 ? static_cast<float>(_e82) : 0.0, _e68 ? static_cast<float>(_e85) : 0.0, _e71 ? static_cast<float>(_e88) : 0.0);
+    uint _e65 = _e48 + 3u;
+    uint _e67 = _e40 + metal::min(_e65, 47u);
+    half _e69 = x1_.inner[_e67];
+    bool _e71 = _e53 < 48u;
+    bool _e74 = _e59 < 48u;
+    bool _e77 = _e65 < 48u;
+    right.inner[local_index] = metal::float4(static_cast<float>(_e51), _e71 ? static_cast<float>(_e57) : 0.0, _e74 ? static_cast<float>(_e63) : 0.0, _e77 ? static_cast<float>(_e69) : 0.0);
+    half _e85 = x1_.inner[_e49 + 384u];
+    half _e88 = x1_.inner[_e55 + 384u];
+    half _e91 = x1_.inner[_e61 + 384u];
+    half _e94 = x1_.inner[_e67 + 384u];
+    right.inner[local_index + 64u] = metal::float4(static_cast<float>(_e85), _e71 ? static_cast<float>(_e88) : 0.0, _e74 ? static_cast<float>(_e91) : 0.0, _e77 ? static_cast<float>(_e94) : 0.0);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    uint _e101 = _e37 * 20u;
-    metal::float4 _e103 = left.inner[_e101];
-    metal::float4 _e106 = left.inner[_e101 + 5u];
-    metal::float4 _e110 = left.inner[_e101 + 10u];
-    metal::float4 _e113 = left.inner[_e101 + 15u];
-    metal::float4 _e115 = right.inner[_e39];
-    metal::float4 _e116 = acc;
-    acc = metal::fma(metal::float4(_e103.x), _e115, _e116);
-    metal::float4 _e120 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e106.x), _e115, _e120);
-    metal::float4 _e124 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e110.x), _e115, _e124);
-    metal::float4 _e128 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e113.x), _e115, _e128);
-    metal::float4 _e134 = right.inner[_e39 + 8u];
-    metal::float4 _e135 = acc;
-    acc = metal::fma(metal::float4(_e103.y), _e134, _e135);
-    metal::float4 _e139 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e106.y), _e134, _e139);
-    metal::float4 _e143 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e110.y), _e134, _e143);
-    metal::float4 _e147 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e113.y), _e134, _e147);
-    metal::float4 _e153 = right.inner[_e39 + 16u];
-    metal::float4 _e154 = acc;
-    acc = metal::fma(metal::float4(_e103.z), _e153, _e154);
-    metal::float4 _e158 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e106.z), _e153, _e158);
-    metal::float4 _e162 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e110.z), _e153, _e162);
-    metal::float4 _e166 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e113.z), _e153, _e166);
-    metal::float4 _e173 = right.inner[_e39 + 24u];
-    metal::float4 _e174 = acc;
-    acc = metal::fma(metal::float4(_e103.w), _e173, _e174);
-    metal::float4 _e178 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e106.w), _e173, _e178);
-    metal::float4 _e182 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e110.w), _e173, _e182);
-    metal::float4 _e186 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e113.w), _e173, _e186);
-    metal::float4 _e192 = left.inner[_e101 + 1u];
-    metal::float4 _e196 = left.inner[_e101 + 6u];
-    metal::float4 _e200 = left.inner[_e101 + 11u];
-    metal::float4 _e203 = left.inner[_e101 + 16u];
-    metal::float4 _e207 = right.inner[_e39 + 32u];
-    metal::float4 _e208 = acc;
-    acc = metal::fma(metal::float4(_e192.x), _e207, _e208);
-    metal::float4 _e212 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e196.x), _e207, _e212);
-    metal::float4 _e216 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e200.x), _e207, _e216);
-    metal::float4 _e220 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e203.x), _e207, _e220);
-    metal::float4 _e227 = right.inner[_e39 + 40u];
-    metal::float4 _e228 = acc;
-    acc = metal::fma(metal::float4(_e192.y), _e227, _e228);
-    metal::float4 _e232 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e196.y), _e227, _e232);
-    metal::float4 _e236 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e200.y), _e227, _e236);
-    metal::float4 _e240 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e203.y), _e227, _e240);
-    metal::float4 _e247 = right.inner[_e39 + 48u];
-    metal::float4 _e248 = acc;
-    acc = metal::fma(metal::float4(_e192.z), _e247, _e248);
-    metal::float4 _e252 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e196.z), _e247, _e252);
-    metal::float4 _e256 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e200.z), _e247, _e256);
-    metal::float4 _e260 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e203.z), _e247, _e260);
-    metal::float4 _e267 = right.inner[_e39 + 56u];
-    metal::float4 _e268 = acc;
-    acc = metal::fma(metal::float4(_e192.w), _e267, _e268);
-    metal::float4 _e272 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e196.w), _e267, _e272);
-    metal::float4 _e276 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e200.w), _e267, _e276);
-    metal::float4 _e280 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e203.w), _e267, _e280);
-    metal::float4 _e286 = left.inner[_e101 + 2u];
-    metal::float4 _e289 = left.inner[_e101 + 7u];
-    metal::float4 _e293 = left.inner[_e101 + 12u];
-    metal::float4 _e297 = left.inner[_e101 + 17u];
-    metal::float4 _e300 = right.inner[_e39 + 64u];
-    metal::float4 _e301 = acc;
-    acc = metal::fma(metal::float4(_e286.x), _e300, _e301);
-    metal::float4 _e305 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e289.x), _e300, _e305);
-    metal::float4 _e309 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e293.x), _e300, _e309);
-    metal::float4 _e313 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e297.x), _e300, _e313);
-    metal::float4 _e320 = right.inner[_e39 + 72u];
-    metal::float4 _e321 = acc;
-    acc = metal::fma(metal::float4(_e286.y), _e320, _e321);
-    metal::float4 _e325 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e289.y), _e320, _e325);
-    metal::float4 _e329 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e293.y), _e320, _e329);
-    metal::float4 _e333 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e297.y), _e320, _e333);
-    metal::float4 _e339 = right.inner[_e39 + 80u];
-    metal::float4 _e340 = acc;
-    acc = metal::fma(metal::float4(_e286.z), _e339, _e340);
-    metal::float4 _e344 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e289.z), _e339, _e344);
-    metal::float4 _e348 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e293.z), _e339, _e348);
-    metal::float4 _e352 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e297.z), _e339, _e352);
-    metal::float4 _e359 = right.inner[_e39 + 88u];
-    metal::float4 _e360 = acc;
-    acc = metal::fma(metal::float4(_e286.w), _e359, _e360);
-    metal::float4 _e364 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e289.w), _e359, _e364);
-    metal::float4 _e368 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e293.w), _e359, _e368);
-    metal::float4 _e372 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e297.w), _e359, _e372);
-    metal::float4 _e378 = left.inner[_e101 + 3u];
-    metal::float4 _e381 = left.inner[_e101 + 8u];
-    metal::float4 _e385 = left.inner[_e101 + 13u];
-    metal::float4 _e389 = left.inner[_e101 + 18u];
-    metal::float4 _e393 = right.inner[_e39 + 96u];
-    metal::float4 _e394 = acc;
-    acc = metal::fma(metal::float4(_e378.x), _e393, _e394);
-    metal::float4 _e398 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e381.x), _e393, _e398);
-    metal::float4 _e402 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e385.x), _e393, _e402);
-    metal::float4 _e406 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e389.x), _e393, _e406);
-    metal::float4 _e413 = right.inner[_e39 + 104u];
-    metal::float4 _e414 = acc;
-    acc = metal::fma(metal::float4(_e378.y), _e413, _e414);
-    metal::float4 _e418 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e381.y), _e413, _e418);
-    metal::float4 _e422 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e385.y), _e413, _e422);
-    metal::float4 _e426 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e389.y), _e413, _e426);
-    metal::float4 _e433 = right.inner[_e39 + 112u];
-    metal::float4 _e434 = acc;
-    acc = metal::fma(metal::float4(_e378.z), _e433, _e434);
-    metal::float4 _e438 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e381.z), _e433, _e438);
-    metal::float4 _e442 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e385.z), _e433, _e442);
-    metal::float4 _e446 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e389.z), _e433, _e446);
-    metal::float4 _e453 = right.inner[_e39 + 120u];
-    metal::float4 _e454 = acc;
-    acc = metal::fma(metal::float4(_e378.w), _e453, _e454);
-    metal::float4 _e458 = acc_1;
-    acc_1 = metal::fma(metal::float4(_e381.w), _e453, _e458);
-    metal::float4 _e462 = acc_2;
-    acc_2 = metal::fma(metal::float4(_e385.w), _e453, _e462);
-    metal::float4 _e466 = acc_3;
-    acc_3 = metal::fma(metal::float4(_e389.w), _e453, _e466);
+    uint _e107 = _e38 * 20u;
+    metal::float4 _e109 = left.inner[_e107];
+    metal::float4 _e112 = left.inner[_e107 + 5u];
+    metal::float4 _e116 = left.inner[_e107 + 10u];
+    metal::float4 _e120 = left.inner[_e107 + 15u];
+    metal::float4 _e122 = right.inner[_e44];
+    metal::float4 _e123 = acc;
+    acc = metal::fma(metal::float4(_e109.x), _e122, _e123);
+    metal::float4 _e127 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e112.x), _e122, _e127);
+    metal::float4 _e131 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e116.x), _e122, _e131);
+    metal::float4 _e135 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e120.x), _e122, _e135);
+    metal::float4 _e141 = right.inner[_e44 + 8u];
+    metal::float4 _e142 = acc;
+    acc = metal::fma(metal::float4(_e109.y), _e141, _e142);
+    metal::float4 _e146 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e112.y), _e141, _e146);
+    metal::float4 _e150 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e116.y), _e141, _e150);
+    metal::float4 _e154 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e120.y), _e141, _e154);
+    metal::float4 _e160 = right.inner[_e44 + 16u];
+    metal::float4 _e161 = acc;
+    acc = metal::fma(metal::float4(_e109.z), _e160, _e161);
+    metal::float4 _e165 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e112.z), _e160, _e165);
+    metal::float4 _e169 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e116.z), _e160, _e169);
+    metal::float4 _e173 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e120.z), _e160, _e173);
+    metal::float4 _e180 = right.inner[_e44 + 24u];
+    metal::float4 _e181 = acc;
+    acc = metal::fma(metal::float4(_e109.w), _e180, _e181);
+    metal::float4 _e185 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e112.w), _e180, _e185);
+    metal::float4 _e189 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e116.w), _e180, _e189);
+    metal::float4 _e193 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e120.w), _e180, _e193);
+    metal::float4 _e199 = left.inner[_e107 + 1u];
+    metal::float4 _e203 = left.inner[_e107 + 6u];
+    metal::float4 _e207 = left.inner[_e107 + 11u];
+    metal::float4 _e210 = left.inner[_e107 + 16u];
+    metal::float4 _e213 = right.inner[_e44 + 32u];
+    metal::float4 _e214 = acc;
+    acc = metal::fma(metal::float4(_e199.x), _e213, _e214);
+    metal::float4 _e218 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e203.x), _e213, _e218);
+    metal::float4 _e222 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e207.x), _e213, _e222);
+    metal::float4 _e226 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e210.x), _e213, _e226);
+    metal::float4 _e233 = right.inner[_e44 + 40u];
+    metal::float4 _e234 = acc;
+    acc = metal::fma(metal::float4(_e199.y), _e233, _e234);
+    metal::float4 _e238 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e203.y), _e233, _e238);
+    metal::float4 _e242 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e207.y), _e233, _e242);
+    metal::float4 _e246 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e210.y), _e233, _e246);
+    metal::float4 _e252 = right.inner[_e44 + 48u];
+    metal::float4 _e253 = acc;
+    acc = metal::fma(metal::float4(_e199.z), _e252, _e253);
+    metal::float4 _e257 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e203.z), _e252, _e257);
+    metal::float4 _e261 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e207.z), _e252, _e261);
+    metal::float4 _e265 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e210.z), _e252, _e265);
+    metal::float4 _e272 = right.inner[_e44 + 56u];
+    metal::float4 _e273 = acc;
+    acc = metal::fma(metal::float4(_e199.w), _e272, _e273);
+    metal::float4 _e277 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e203.w), _e272, _e277);
+    metal::float4 _e281 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e207.w), _e272, _e281);
+    metal::float4 _e285 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e210.w), _e272, _e285);
+    metal::float4 _e291 = left.inner[_e107 + 2u];
+    metal::float4 _e294 = left.inner[_e107 + 7u];
+    metal::float4 _e298 = left.inner[_e107 + 12u];
+    metal::float4 _e302 = left.inner[_e107 + 17u];
+    metal::float4 _e305 = right.inner[_e44 + 64u];
+    metal::float4 _e306 = acc;
+    acc = metal::fma(metal::float4(_e291.x), _e305, _e306);
+    metal::float4 _e310 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e294.x), _e305, _e310);
+    metal::float4 _e314 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e298.x), _e305, _e314);
+    metal::float4 _e318 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e302.x), _e305, _e318);
+    metal::float4 _e325 = right.inner[_e44 + 72u];
+    metal::float4 _e326 = acc;
+    acc = metal::fma(metal::float4(_e291.y), _e325, _e326);
+    metal::float4 _e330 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e294.y), _e325, _e330);
+    metal::float4 _e334 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e298.y), _e325, _e334);
+    metal::float4 _e338 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e302.y), _e325, _e338);
+    metal::float4 _e344 = right.inner[_e44 + 80u];
+    metal::float4 _e345 = acc;
+    acc = metal::fma(metal::float4(_e291.z), _e344, _e345);
+    metal::float4 _e349 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e294.z), _e344, _e349);
+    metal::float4 _e353 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e298.z), _e344, _e353);
+    metal::float4 _e357 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e302.z), _e344, _e357);
+    metal::float4 _e364 = right.inner[_e44 + 88u];
+    metal::float4 _e365 = acc;
+    acc = metal::fma(metal::float4(_e291.w), _e364, _e365);
+    metal::float4 _e369 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e294.w), _e364, _e369);
+    metal::float4 _e373 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e298.w), _e364, _e373);
+    metal::float4 _e377 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e302.w), _e364, _e377);
+    metal::float4 _e383 = left.inner[_e107 + 3u];
+    metal::float4 _e386 = left.inner[_e107 + 8u];
+    metal::float4 _e390 = left.inner[_e107 + 13u];
+    metal::float4 _e394 = left.inner[_e107 + 18u];
+    metal::float4 _e398 = right.inner[_e44 + 96u];
+    metal::float4 _e399 = acc;
+    acc = metal::fma(metal::float4(_e383.x), _e398, _e399);
+    metal::float4 _e403 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e386.x), _e398, _e403);
+    metal::float4 _e407 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e390.x), _e398, _e407);
+    metal::float4 _e411 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e394.x), _e398, _e411);
+    metal::float4 _e418 = right.inner[_e44 + 104u];
+    metal::float4 _e419 = acc;
+    acc = metal::fma(metal::float4(_e383.y), _e418, _e419);
+    metal::float4 _e423 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e386.y), _e418, _e423);
+    metal::float4 _e427 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e390.y), _e418, _e427);
+    metal::float4 _e431 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e394.y), _e418, _e431);
+    metal::float4 _e438 = right.inner[_e44 + 112u];
+    metal::float4 _e439 = acc;
+    acc = metal::fma(metal::float4(_e383.z), _e438, _e439);
+    metal::float4 _e443 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e386.z), _e438, _e443);
+    metal::float4 _e447 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e390.z), _e438, _e447);
+    metal::float4 _e451 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e394.z), _e438, _e451);
+    metal::float4 _e458 = right.inner[_e44 + 120u];
+    metal::float4 _e459 = acc;
+    acc = metal::fma(metal::float4(_e383.w), _e458, _e459);
+    metal::float4 _e463 = acc_1;
+    acc_1 = metal::fma(metal::float4(_e386.w), _e458, _e463);
+    metal::float4 _e467 = acc_2;
+    acc_2 = metal::fma(metal::float4(_e390.w), _e458, _e467);
+    metal::float4 _e471 = acc_3;
+    acc_3 = metal::fma(metal::float4(_e394.w), _e458, _e471);
     metal::threadgroup_barrier(metal::mem_flags::mem_threadgroup);
-    uint _e470 = _e37 * 4u;
-    bool _e472 = _e40 < 16u;
-    if ((_e470 < 8u) && _e472) {
-        metal::float4 _e474 = acc;
-        metal::float4 _e476 = x2_.inner[_e39];
-        y0_.inner[((((local_index / 2u) % 4u) * 16u) + (_e37 * 8u)) + (local_index % 2u)] = _e476 + _e474;
+    uint _e475 = _e38 * 4u;
+    bool _e477 = _e46 < 48u;
+    if ((_e475 < 8u) && _e477) {
+        metal::float4 _e479 = acc;
+        metal::float4 _e483 = x2_.inner[(workgroup_id.x * 8u) + _e44];
+        bool _e486 = (_e46 + 1u) < 48u;
+        bool _e490 = (_e46 + 2u) < 48u;
+        bool _e494 = (_e46 + 3u) < 48u;
+        metal::float4 _e498 = _e479 + metal::float4(_e483.x, _e486 ? _e483.y : 0.0, _e490 ? _e483.z : 0.0, _e494 ? _e483.w : 0.0);
+        uint _e503 = ((_e38 * 192u) + _e43) + _e45;
+        y0_.inner[_e503] = _e498.x;
+        if (_e486) {
+            y0_.inner[_e503 + 1u] = _e498.y;
+        }
+        if (_e490) {
+            y0_.inner[_e503 + 2u] = _e498.z;
+        }
+        if (_e494) {
+            y0_.inner[_e503 + 3u] = _e498.w;
+        }
     }
-    if (((_e470 + 1u) < 8u) && _e472) {
-        metal::float4 _e489 = acc_1;
-        metal::float4 _e491 = x2_.inner[_e39];
-        y0_.inner[(((((local_index / 2u) % 4u) * 16u) + (_e37 * 8u)) + (local_index % 2u)) + 2u] = _e491 + _e489;
+    if (((_e475 + 1u) < 8u) && _e477) {
+        metal::float4 _e517 = acc_1;
+        metal::float4 _e521 = x2_.inner[(workgroup_id.x * 8u) + _e44];
+        bool _e524 = (_e46 + 1u) < 48u;
+        bool _e528 = (_e46 + 2u) < 48u;
+        bool _e532 = (_e46 + 3u) < 48u;
+        metal::float4 _e536 = _e517 + metal::float4(_e521.x, _e524 ? _e521.y : 0.0, _e528 ? _e521.z : 0.0, _e532 ? _e521.w : 0.0);
+        uint _e541 = ((_e38 * 192u) + _e43) + _e45;
+        y0_.inner[_e541 + 48u] = _e536.x;
+        if (_e524) {
+            y0_.inner[_e541 + 49u] = _e536.y;
+        }
+        if (_e528) {
+            y0_.inner[_e541 + 50u] = _e536.z;
+        }
+        if (_e532) {
+            y0_.inner[_e541 + 51u] = _e536.w;
+        }
     }
-    if (((_e470 + 2u) < 8u) && _e472) {
-        metal::float4 _e505 = acc_2;
-        metal::float4 _e507 = x2_.inner[_e39];
-        y0_.inner[(((((local_index / 2u) % 4u) * 16u) + (_e37 * 8u)) + (local_index % 2u)) + 4u] = _e507 + _e505;
+    if (((_e475 + 2u) < 8u) && _e477) {
+        metal::float4 _e559 = acc_2;
+        metal::float4 _e563 = x2_.inner[(workgroup_id.x * 8u) + _e44];
+        bool _e566 = (_e46 + 1u) < 48u;
+        bool _e570 = (_e46 + 2u) < 48u;
+        bool _e574 = (_e46 + 3u) < 48u;
+        metal::float4 _e578 = _e559 + metal::float4(_e563.x, _e566 ? _e563.y : 0.0, _e570 ? _e563.z : 0.0, _e574 ? _e563.w : 0.0);
+        uint _e583 = ((_e38 * 192u) + _e43) + _e45;
+        y0_.inner[_e583 + 96u] = _e578.x;
+        if (_e566) {
+            y0_.inner[_e583 + 97u] = _e578.y;
+        }
+        if (_e570) {
+            y0_.inner[_e583 + 98u] = _e578.z;
+        }
+        if (_e574) {
+            y0_.inner[_e583 + 99u] = _e578.w;
+        }
     }
-    if (((_e470 + 3u) < 8u) && _e472) {
-        metal::float4 _e521 = acc_3;
-        metal::float4 _e523 = x2_.inner[_e39];
-        y0_.inner[(((((local_index / 2u) % 4u) * 16u) + (_e37 * 8u)) + (local_index % 2u)) + 6u] = _e523 + _e521;
+    if (((_e475 + 3u) < 8u) && _e477) {
+        metal::float4 _e601 = acc_3;
+        metal::float4 _e605 = x2_.inner[(workgroup_id.x * 8u) + _e44];
+        bool _e608 = (_e46 + 1u) < 48u;
+        bool _e612 = (_e46 + 2u) < 48u;
+        bool _e616 = (_e46 + 3u) < 48u;
+        metal::float4 _e620 = _e601 + metal::float4(_e605.x, _e608 ? _e605.y : 0.0, _e612 ? _e605.z : 0.0, _e616 ? _e605.w : 0.0);
+        uint _e625 = ((_e38 * 192u) + _e43) + _e45;
+        y0_.inner[_e625 + 144u] = _e620.x;
+        if (_e608) {
+            y0_.inner[_e625 + 145u] = _e620.y;
+        }
+        if (_e612) {
+            y0_.inner[_e625 + 146u] = _e620.z;
+        }
+        if (_e616) {
+            y0_.inner[_e625 + 147u] = _e620.w;
+        }
     }
 }

@@ -32,9 +32,9 @@ struct kernel_mainInput {
 , device type_3 const& x1_ [[buffer(1)]]
 , device type_4 const& x2_ [[buffer(2)]]
 , device type_5& y0_ [[buffer(3)]]
-, threadgroup private_array& left
-, threadgroup private_array_1& right
 ) {
+    threadgroup private_array left;
+    threadgroup private_array_1 right;
     metal::float4 acc = {};
     metal::float4 acc_1 = {};
     metal::float4 acc_2 = {};

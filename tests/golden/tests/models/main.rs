@@ -37,7 +37,7 @@ struct Budget {
 }
 
 const SHAPES: Budget = Budget { dispatches: 11, kernels: 9 };
-const TRANSFORMER: Budget = Budget { dispatches: 13, kernels: 10 };
+const TRANSFORMER: Budget = Budget { dispatches: 10, kernels: 8 };
 
 fn shapes() -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shapes/shapes.onnx");

@@ -5,7 +5,7 @@ var<storage> x1_: array<f32, 256>;
 @group(0) @binding(2) 
 var<storage> x2_: array<vec4<f32>, 4>;
 @group(0) @binding(3) 
-var<storage, read_write> y0_: array<f32, 128>;
+var<storage, read_write> x3_: array<vec4<f32>, 32>;
 var<workgroup> left: array<vec4<f32>, 160>;
 var<workgroup> right: array<vec4<f32>, 128>;
 
@@ -221,41 +221,29 @@ fn kernel_main(@builtin(local_invocation_index) local_index: u32) {
     if ((_e462 < 8u) && _e464) {
         let _e466 = acc;
         let _e468 = x2_[_e39];
-        let _e469 = (_e468 + _e466);
-        let _e477 = (((((local_index / 2u) % 4u) * 64u) + ((local_index % 2u) * 32u)) + _e462);
-        y0_[_e477] = _e469.x;
-        y0_[(_e477 + 8u)] = _e469.y;
-        y0_[(_e477 + 16u)] = _e469.z;
-        y0_[(_e477 + 24u)] = _e469.w;
+        let _e469 = (_e38 + _e39);
+        let _e471 = x3_[_e469];
+        x3_[_e469] = ((_e468 + _e466) + _e471);
     }
     if (((_e462 + 1u) < 8u) && _e464) {
-        let _e491 = acc_1;
-        let _e493 = x2_[_e39];
-        let _e494 = (_e493 + _e491);
-        let _e502 = (((((local_index / 2u) % 4u) * 64u) + ((local_index % 2u) * 32u)) + _e462);
-        y0_[(_e502 + 1u)] = _e494.x;
-        y0_[(_e502 + 9u)] = _e494.y;
-        y0_[(_e502 + 17u)] = _e494.z;
-        y0_[(_e502 + 25u)] = _e494.w;
+        let _e478 = acc_1;
+        let _e480 = x2_[_e39];
+        let _e482 = ((_e38 + _e39) + 4u);
+        let _e484 = x3_[_e482];
+        x3_[_e482] = ((_e480 + _e478) + _e484);
     }
     if (((_e462 + 2u) < 8u) && _e464) {
-        let _e519 = acc_2;
-        let _e521 = x2_[_e39];
-        let _e522 = (_e521 + _e519);
-        let _e530 = (((((local_index / 2u) % 4u) * 64u) + ((local_index % 2u) * 32u)) + _e462);
-        y0_[(_e530 + 2u)] = _e522.x;
-        y0_[(_e530 + 10u)] = _e522.y;
-        y0_[(_e530 + 18u)] = _e522.z;
-        y0_[(_e530 + 26u)] = _e522.w;
+        let _e491 = acc_2;
+        let _e493 = x2_[_e39];
+        let _e495 = ((_e38 + _e39) + 8u);
+        let _e497 = x3_[_e495];
+        x3_[_e495] = ((_e493 + _e491) + _e497);
     }
     if (((_e462 + 3u) < 8u) && _e464) {
-        let _e546 = acc_3;
-        let _e548 = x2_[_e39];
-        let _e549 = (_e548 + _e546);
-        let _e557 = (((((local_index / 2u) % 4u) * 64u) + ((local_index % 2u) * 32u)) + _e462);
-        y0_[(_e557 + 3u)] = _e549.x;
-        y0_[(_e557 + 11u)] = _e549.y;
-        y0_[(_e557 + 19u)] = _e549.z;
-        y0_[(_e557 + 27u)] = _e549.w;
+        let _e504 = acc_3;
+        let _e506 = x2_[_e39];
+        let _e508 = ((_e38 + _e39) + 12u);
+        let _e510 = x3_[_e508];
+        x3_[_e508] = ((_e506 + _e504) + _e510);
     }
 }

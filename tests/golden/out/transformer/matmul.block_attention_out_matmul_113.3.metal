@@ -29,9 +29,9 @@ struct kernel_mainInput {
 , device type_4 const& x2_ [[buffer(2)]]
 , device type_1 const& x3_ [[buffer(3)]]
 , device type_1& y0_ [[buffer(4)]]
-, threadgroup private_array& left
-, threadgroup private_array_1& right
 ) {
+    threadgroup private_array left;
+    threadgroup private_array_1 right;
     metal::float4 acc = {};
     metal::float4 acc_1 = {};
     metal::float4 acc_2 = {};
