@@ -1,11 +1,6 @@
 //! What an API back end provides. Static dispatch inside (`Hal` and its `Program`), one `match`
 //! outside (`AnyDevice`, `AnyProgram`): adding an API is one module, one feature and one variant.
 #![allow(unsafe_code)]
-// without a back end (the browser's runtime uses the conversions only) nobody is called
-#![cfg_attr(
-    not(any(feature = "vulkan", feature = "opencl", feature = "webgpu", feature = "metal")),
-    allow(unused_variables)
-)]
 
 #[cfg(any(
     feature = "vulkan",
