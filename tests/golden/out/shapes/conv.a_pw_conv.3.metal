@@ -13,6 +13,9 @@ struct type_2 {
 struct type_4 {
     metal::float4 inner[6];
 };
+struct type_5 {
+    metal::float4 inner[1536];
+};
 
 struct kernel_mainInput {
 };
@@ -21,7 +24,7 @@ struct kernel_mainInput {
 , device type_1 const& x0_ [[buffer(0)]]
 , device type_2 const& x1_ [[buffer(1)]]
 , device type_4 const& x2_ [[buffer(2)]]
-, device type_1 const& x3_ [[buffer(3)]]
+, device type_5 const& x3_ [[buffer(3)]]
 , device type_1& y0_ [[buffer(4)]]
 ) {
     metal::float4 acc = {};
@@ -50,9 +53,9 @@ struct kernel_mainInput {
     }
     metal::float4 _e66 = acc;
     uint _e69 = ((_e9 * 256u) + _e21) + _e23;
-    metal::half4 _e71 = x3_.inner[_e69];
-    metal::float4 _e76 = metal::max(static_cast<metal::float4>(_e71) + _e66, metal::float4(0.0));
-    metal::float4 _e78 = metal::float4(-65504.0);
-    metal::float4 _e85 = metal::float4(65504.0);
-    y0_.inner[_e69] = static_cast<metal::half4>(metal::select(metal::select(_e76, _e85, (_e76 > _e85) & (_e76 <= metal::float4(340282350000000000000000000000000000000.0))), _e78, (_e76 < _e78) & (_e76 >= metal::float4(-340282350000000000000000000000000000000.0))));
+    metal::float4 _e71 = x3_.inner[_e69];
+    metal::float4 _e75 = metal::max(_e71 + _e66, metal::float4(0.0));
+    metal::float4 _e77 = metal::float4(-65504.0);
+    metal::float4 _e84 = metal::float4(65504.0);
+    y0_.inner[_e69] = static_cast<metal::half4>(metal::select(metal::select(_e75, _e84, (_e75 > _e84) & (_e75 <= metal::float4(340282350000000000000000000000000000000.0))), _e77, (_e75 < _e77) & (_e75 >= metal::float4(-340282350000000000000000000000000000000.0))));
 }

@@ -25,8 +25,8 @@ struct kernel_mainInput {
 , device type_3 const& x1_ [[buffer(1)]]
 , device type_4 const& x2_ [[buffer(2)]]
 , device type_4& y0_ [[buffer(3)]]
-, threadgroup private_array& sums
 ) {
+    threadgroup private_array sums;
     metal::float4 acc = {};
     uint i = {};
     acc = metal::float4(0.0);
