@@ -180,7 +180,7 @@ impl Shared {
         let announced = sent.len();
         if wish.hang_up && sent.len() > 16 << 10 {
             let number = self.answers.fetch_add(1, Ordering::Relaxed);
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 sent = &sent[..sent.len() / 2];
             }
         }
