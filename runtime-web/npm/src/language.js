@@ -19,8 +19,6 @@ export class Language {
   #tokens = [];
   /** Leading tokens that the caches hold: all, or all but the last. */
   #cached = 0;
-  /** The device has chosen the token behind them. */
-  #chosen = false;
   /** Positions ever cached since the sequence was empty: what rings have overwritten. */
   #reach = 0;
   #announced = 0;
@@ -125,7 +123,6 @@ export class Language {
   reset() {
     this.#tokens = [];
     this.#cached = this.#reach = this.#announced = 0;
-    this.#chosen = false;
   }
 
   /** Makes the sequence these ids; what the caches hold of them already is kept. */
@@ -148,7 +145,6 @@ export class Language {
     if (same === 0) this.reset();
     this.#tokens = ids.slice();
     this.#cached = same;
-    this.#chosen = false;
     this.#announced = Math.max(this.#announced, ids.length);
     while (this.#cached < ids.length) this.#piece();
   }
@@ -171,7 +167,6 @@ export class Language {
     this.#pieces.push(this.#submit(entry, 1));
     this.#pieces.at(-1).catch(() => {}); // looked at before the first token
     this.#cached = end;
-    this.#chosen = end === this.#tokens.length;
   }
 
   /** The next tokens, up to `most`, as the device chooses them; later steps run meanwhile. */
@@ -205,8 +200,7 @@ export class Language {
         for (const id of ids) {
           this.#tokens.push(id);
           this.#cached = this.#tokens.length - 1;
-          this.#chosen = false;
-          given++;
+                given++;
           yield id;
         }
       }
