@@ -6,6 +6,10 @@ use drift_kernel::Kernel;
 use std::collections::{BTreeMap, HashMap};
 use xxhash_rust::xxh3::xxh3_64;
 
+/// SPIR-V assembly longer than this is kept as a hash where another dialect has the text: nobody
+/// reads hundreds of lines of it, and what changes shows in the other text.
+const LONGEST_ASSEMBLY_BYTES: usize = 28_000;
+
 /// One dispatch of a model.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
@@ -15,8 +19,9 @@ pub struct Dispatch {
     pub node: String,
     /// The physical kernel.
     pub kernel: Kernel,
-    /// Dialects of which the whole text is a golden; of the others, validated all the same, hashes
-    /// are kept. Of several dispatches of one kernel the first decides.
+    /// Dialects of which the whole text is a golden (SPIR-V up to [`LONGEST_ASSEMBLY_BYTES`]); of the
+    /// others, validated all the same, hashes are kept. Of several dispatches of one kernel the first
+    /// decides.
     pub text: Vec<Dialect>,
 }
 
@@ -80,7 +85,9 @@ pub fn check_model_kernels_in(
     };
     for Texts { file, all, kept } in &kernels {
         for ((dialect, _), (extension, text)) in DIALECTS.iter().zip(all) {
-            if kept.contains(dialect) {
+            let too_long =
+                *dialect == Dialect::SpirV && kept.len() > 1 && text.len() > LONGEST_ASSEMBLY_BYTES;
+            if kept.contains(dialect) && !too_long {
                 check(format!("{file}.{extension}"), text);
             } else {
                 let (bytes, hash) = (text.len(), xxh3_64(text.as_bytes()));
