@@ -23,7 +23,7 @@ fn filler(io: &Io) -> Array {
 
 pub fn run(args: &BenchArgs) -> Result {
     let start = Instant::now();
-    let mut runner = Runner::load(&crate::run::open(&args.bundle)?, &args.place)?;
+    let mut runner = Runner::load(&crate::runner::open(&args.bundle)?, &args.place)?;
     let inputs: Vec<(String, Array)> =
         runner.inputs().iter().map(|io| (io.name.clone(), filler(io))).collect();
     runner.run(&inputs)?;

@@ -2,7 +2,7 @@
 
 use crate::args::{Backend, RunArgs};
 use crate::error::{CliError, Result, Status};
-use crate::run::open;
+use crate::runner::open;
 use crate::runner::open_device;
 use drift_runtime::{Bundle, Choice, Device, DeviceInfo, Verdict};
 use serde_json::{Value, json};

@@ -3,11 +3,9 @@
 use crate::args::RunArgs;
 use crate::array::{self, Array};
 use crate::error::{CliError, Result};
-use crate::runner::Runner;
-use drift_runtime::Bundle;
+use crate::runner::{Runner, open};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Reads `NAME=FILE` arguments.
 pub fn arrays(args: &[String], option: &str) -> Result<Vec<(String, Array)>> {
@@ -20,19 +18,6 @@ pub fn arrays(args: &[String], option: &str) -> Result<Vec<(String, Array)>> {
         out.push((name, array::load(&file)?));
     }
     Ok(out)
-}
-
-/// Opens a bundle; errors name the file.
-pub fn open(path: &Path) -> Result<Bundle> {
-    Bundle::open(path).map_err(|e| {
-        let e = CliError::from(e);
-        // a file that cannot be opened is already named
-        let file = path.display().to_string();
-        match e.message.contains(&file) {
-            true => e,
-            false => CliError { message: format!("{file}: {}", e.message), ..e },
-        }
-    })
 }
 
 pub fn run(args: &RunArgs) -> Result {

@@ -7,6 +7,20 @@ use crate::reference::ReferenceSession;
 use drift_bundle::caps::Api;
 use drift_bundle::plan::{Io, Plan};
 use drift_runtime::{Bundle, Device, GpuTime, Outputs, Profile, Session, TensorRef, Ticket};
+use std::path::Path;
+
+/// Opens a bundle; errors name the file.
+pub fn open(path: &Path) -> Result<Bundle> {
+    Bundle::open(path).map_err(|e| {
+        let e = CliError::from(e);
+        // a file that cannot be opened is already named
+        let file = path.display().to_string();
+        match e.message.contains(&file) {
+            true => e,
+            false => CliError { message: format!("{file}: {}", e.message), ..e },
+        }
+    })
+}
 
 /// Opens the device that was asked for by number, or the best one for `bundle` (of an API).
 pub fn open_device(bundle: &Bundle, place: &Place) -> Result<Device> {

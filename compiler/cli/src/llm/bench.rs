@@ -7,7 +7,7 @@ use super::sampling::Sampling;
 use super::text::Text;
 use crate::args::BenchArgs;
 use crate::error::{CliError, Result};
-use crate::run::open;
+use crate::runner::open;
 use crate::summary::bytes as human;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use super::sampling;
 use super::text::{Message, Text};
 use crate::args::ChatArgs;
 use crate::error::{CliError, Result};
-use crate::run::open;
+use crate::runner::open;
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;

@@ -6,7 +6,7 @@ use super::text::{Message, Text};
 use crate::args::GenerateArgs;
 use crate::array;
 use crate::error::{CliError, Result};
-use crate::run::open;
+use crate::runner::open;
 use drift_bundle::plan::ElemType;
 use serde_json::{Value, json};
 use std::io::{Read, Write};

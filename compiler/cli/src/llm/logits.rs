@@ -5,7 +5,7 @@ use super::model::Model;
 use super::text::Text;
 use crate::args::LogitsArgs;
 use crate::error::{CliError, Result};
-use crate::run::open;
+use crate::runner::open;
 use npyz::WriterBuilder;
 use serde_json::json;
 use std::fs::File;

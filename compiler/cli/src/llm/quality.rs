@@ -9,7 +9,7 @@ use super::text::Text;
 use crate::args::{Backend, CompileOptions, QualityArgs};
 use crate::compile;
 use crate::error::{CliError, Result};
-use crate::run::open;
+use crate::runner::open;
 use crate::summary::bytes as human;
 use drift_driver::Stage;
 use serde_json::{Value, json};
