@@ -1,7 +1,7 @@
 //! A bundle together with the bytes it came from.
 
 use crate::error::{Result, RuntimeError};
-use drift_bundle::{Contents, Meta, Section, VariantContents, caps::Requirements};
+use drift_bundle::{Contents, Hash, Meta, Section, VariantContents, caps::Requirements};
 use std::{ops::Range, path::Path, sync::Arc};
 
 enum Bytes {
@@ -47,6 +47,29 @@ impl Bundle {
     fn parse(bytes: Bytes) -> Result<Bundle> {
         let contents = Contents::parse(bytes.as_slice())?;
         Ok(Bundle(Arc::new(Inner { bytes, contents })))
+    }
+
+    /// Reads the weights once and compares them with their checksum. Everything else is checked when
+    /// a bundle is opened; weights may be many gigabytes, so whoever cannot trust the file (a download,
+    /// a memory card) decides when to read them. Of a mapped file little stays in memory.
+    ///
+    /// # Errors
+    /// The weights were damaged after they were written.
+    pub fn verify(&self) -> Result<()> {
+        const STEP_BYTES: usize = 16 << 20;
+        let sections = &self.0.contents.sections;
+        let Some(info) = sections.iter().find(|s| s.section == Section::Weights) else {
+            return Ok(());
+        };
+        let mut hash = Hash::default();
+        for part in self.weights().chunks(STEP_BYTES) {
+            let start = hash.bytes();
+            let end = start + part.len() as u64;
+            self.fetch_weights(start..end, end..end + STEP_BYTES as u64);
+            hash.update(part);
+            self.release_weights(start..end);
+        }
+        Ok(info.check(hash.bytes(), hash.finish())?)
     }
 
     pub fn meta(&self) -> &Meta {

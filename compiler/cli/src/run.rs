@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::array::{self, Array};
 use crate::error::{CliError, Result};
-use crate::runner::{Runner, open};
+use crate::runner::{Runner, open_verified};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub fn run(args: &RunArgs) -> Result {
     // without it, the arguments ask for an explanation
     let Some(dir) = &args.output_dir else { return crate::explain::run(args) };
     let inputs = arrays(&args.inputs, "--input")?;
-    let mut runner = Runner::load(&open(&args.bundle)?, &args.place)?;
+    let mut runner = Runner::load(&open_verified(&args.bundle)?, &args.place)?;
     let outputs = runner.run(&inputs)?;
     std::fs::create_dir_all(dir).map_err(|e| CliError::bad(format!("{}: {e}", dir.display())))?;
     let mut names = BTreeSet::new();

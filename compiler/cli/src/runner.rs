@@ -6,20 +6,31 @@ use crate::error::{CliError, Result, Status};
 use crate::reference::ReferenceSession;
 use drift_bundle::caps::Api;
 use drift_bundle::plan::{Io, Plan};
-use drift_runtime::{Bundle, Device, GpuTime, Outputs, Profile, Session, TensorRef, Ticket};
+use drift_runtime::{
+    Bundle, Device, GpuTime, Outputs, Profile, RuntimeError, Session, TensorRef, Ticket,
+};
 use std::path::Path;
 
-/// Opens a bundle; errors name the file.
+/// Opens a bundle whose results are only timed or not wanted; errors name the file.
 pub fn open(path: &Path) -> Result<Bundle> {
-    Bundle::open(path).map_err(|e| {
-        let e = CliError::from(e);
-        // a file that cannot be opened is already named
-        let file = path.display().to_string();
-        match e.message.contains(&file) {
-            true => e,
-            false => CliError { message: format!("{file}: {}", e.message), ..e },
-        }
-    })
+    Bundle::open(path).map_err(|e| named(path, e))
+}
+
+/// Opens a bundle and reads its weights once for their checksum: no answer comes from a damaged file.
+pub fn open_verified(path: &Path) -> Result<Bundle> {
+    let bundle = open(path)?;
+    bundle.verify().map_err(|e| named(path, e))?;
+    Ok(bundle)
+}
+
+fn named(path: &Path, e: RuntimeError) -> CliError {
+    let e = CliError::from(e);
+    // a file that cannot be opened is already named
+    let file = path.display().to_string();
+    match e.message.contains(&file) {
+        true => e,
+        false => CliError { message: format!("{file}: {}", e.message), ..e },
+    }
 }
 
 /// Opens the device that was asked for by number, or the best one for `bundle` (of an API).

@@ -6,7 +6,7 @@ use super::sampling;
 use super::text::{Message, Text};
 use crate::args::ChatArgs;
 use crate::error::{CliError, Result};
-use crate::runner::open;
+use crate::runner::open_verified;
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
@@ -73,7 +73,7 @@ impl Conversation {
 
 pub fn run(args: &ChatArgs) -> Result {
     let since = Instant::now();
-    let bundle = open(&args.bundle)?;
+    let bundle = open_verified(&args.bundle)?;
     let text = Text::open(&bundle)?;
     let sampling = sampling::with(sampling::of_model(text.generation()), &args.sampling)?;
     let mut model = Model::open(&bundle, &text, &args.place)?;

@@ -6,7 +6,7 @@ use super::text::{Message, Text};
 use crate::args::GenerateArgs;
 use crate::array;
 use crate::error::{CliError, Result};
-use crate::runner::open;
+use crate::runner::open_verified;
 use drift_bundle::plan::ElemType;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -188,7 +188,7 @@ pub fn run(args: &GenerateArgs) -> Result {
     let sampling = sampling::with(Sampling::GREEDY, &args.sampling)?;
     let given = prompt_text(args)?;
     let since = Instant::now();
-    let bundle = open(&args.bundle)?;
+    let bundle = open_verified(&args.bundle)?;
     let text = Text::open(&bundle)?;
     // the tokenizer is read meanwhile; ids from a file must be right before anything is loaded
     let ids = args.ids.as_deref().map(load_ids).transpose()?;

@@ -5,7 +5,7 @@ use super::model::Model;
 use super::text::Text;
 use crate::args::LogitsArgs;
 use crate::error::{CliError, Result};
-use crate::runner::open;
+use crate::runner::open_verified;
 use npyz::WriterBuilder;
 use serde_json::json;
 use std::fs::File;
@@ -24,7 +24,7 @@ pub fn run(args: &LogitsArgs) -> Result {
             ids.len()
         )));
     }
-    let bundle = open(&args.bundle)?;
+    let bundle = open_verified(&args.bundle)?;
     let text = Text::open(&bundle)?;
     let mut model = Model::open(&bundle, &text, &args.place)?;
     let shape = [ids.len() as u64, model.vocabulary() as u64];

@@ -9,7 +9,7 @@ use super::text::Text;
 use crate::args::{Backend, CompileOptions, QualityArgs};
 use crate::compile;
 use crate::error::{CliError, Result};
-use crate::runner::open;
+use crate::runner::open_verified;
 use crate::summary::bytes as human;
 use drift_driver::Stage;
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ fn judge(
     reference: &Candidate,
     others: &[Candidate],
 ) -> Result<Vec<Row>> {
-    let bundle = open(&reference.path)?;
+    let bundle = open_verified(&reference.path)?;
     let text = Text::open(&bundle)?;
     let mut ids = text.tokenizer()?.encode(source, false)?;
     ids.truncate(args.tokens);
@@ -150,7 +150,7 @@ fn judge(
         }
     }
     for other in others {
-        let their_bundle = open(&other.path)?;
+        let their_bundle = open_verified(&other.path)?;
         let their_text = Text::open(&their_bundle)?;
         let mut theirs = Model::open(&their_bundle, &their_text, &args.place)?;
         if theirs.vocabulary() != model.vocabulary() || theirs.context() < window {

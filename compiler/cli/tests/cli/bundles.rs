@@ -56,6 +56,30 @@ fn run_and_bench_refuse_a_damaged_bundle() {
     }
 }
 
+/// Opening leaves the weights alone, as they may be large; an answer from damaged ones would be wrong.
+#[test]
+fn run_refuses_damaged_weights() {
+    let folder = Folder::new();
+    let mut bytes = std::fs::read(small_bundle(&folder)).expect("just written");
+    let weights = {
+        let bundle = drift_bundle::Bundle::parse(&bytes).expect("a bundle");
+        let mut table = bundle.sections().iter();
+        let section = table.find(|s| s.section == drift_bundle::Section::Weights);
+        let section = section.expect("the network has weights");
+        section.offset as usize..(section.offset + section.bytes) as usize
+    };
+    let x = folder.npy_f32("x.npy", &[1, 3, 4, 4], &[0.5; 48]);
+    let input = format!("x={x}");
+    for at in [weights.start, (weights.start + weights.end) / 2, weights.end - 1] {
+        bytes[at] ^= 0x10;
+        let path = folder.write("bad.drift", &bytes);
+        let out = folder.arg("out");
+        let run = ["run", &path, "--backend", "reference", "--input", &input, "--output-dir", &out];
+        driftc(&run).fails(2, &["bad.drift", "WEIGHTS", "checksum"]);
+        bytes[at] ^= 0x10;
+    }
+}
+
 #[test]
 fn other_files_are_named_for_what_they_are() {
     let folder = Folder::new();
