@@ -7,21 +7,6 @@ use drift_bundle::{caps::*, plan::*};
 use drift_runtime::*;
 use std::time::Duration;
 
-/// The first OpenCL device; `None` (and a visible line) without one, unless `DRIFT_REQUIRE_GPU=1`.
-fn opencl() -> Option<Device> {
-    match Device::find("opencl") {
-        Ok(device) => Some(device),
-        Err(e) if std::env::var("DRIFT_REQUIRE_GPU").is_ok_and(|v| v == "1") => {
-            panic!("DRIFT_REQUIRE_GPU=1, but {e}")
-        }
-        Err(e) => {
-            assert_eq!(e.kind(), RuntimeErrorKind::NoDevice, "{e}");
-            println!("skipped: {e}");
-            None
-        }
-    }
-}
-
 fn bundle(b: PlanBuilder) -> Bundle {
     b.bundle_for(Api::OpenCl, Dialect::OpenClC)
 }
@@ -54,13 +39,9 @@ fn saxpy_cl(n: u64, scale: f32, weights: &[f32]) -> Bundle {
     bundle(b)
 }
 
-fn ramp(n: usize) -> Vec<f32> {
-    (0..n).map(|i| i as f32).collect()
-}
-
 #[test]
 fn scales_and_adds_weights() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let mut s = session(&device, &saxpy_cl(1000, 2.0, &ramp(1000)));
     let y = s.run(&[("x", (&ramp(1000)).into())]).unwrap();
     let want: Vec<f32> = ramp(1000).iter().map(|v| 3.0 * v).collect();
@@ -74,7 +55,7 @@ fn scales_and_adds_weights() {
 /// to 512 bytes.
 #[test]
 fn bindings_start_at_multiples_of_256() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let mut b = PlanBuilder::new();
     let arena = b.buffer(ObjectRole::Arena, 4096);
     let y = b.output("y", ElemType::F32, &[16]);
@@ -95,7 +76,7 @@ fn bindings_start_at_multiples_of_256() {
 
 #[test]
 fn states_are_handed_on_in_flight() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let mut b = PlanBuilder::new();
     let sum = b.buffer(ObjectRole::State, 512);
     b.state("sum", ElemType::F32, &[2], sum, 0);
@@ -131,7 +112,7 @@ fn states_are_handed_on_in_flight() {
 
 #[test]
 fn states_are_written_and_read_in_parts_of_any_size() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let mut b = PlanBuilder::new();
     let n = 300_000usize;
     let object = b.buffer(ObjectRole::State, n as u64 * 4);
@@ -146,7 +127,7 @@ fn states_are_written_and_read_in_parts_of_any_size() {
 
 #[test]
 fn images_of_every_kind() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     for (kind, extent, ty, at) in [
         (ImageKind::TexelBuffer, [24, 1, 1], "image1d_buffer_t", "(int)x"),
         (ImageKind::Texture2d, [5, 3, 1], "image2d_t", "(int2)(x, y)"),
@@ -212,7 +193,7 @@ fn images_of_every_kind() {
 
 #[test]
 fn profile_and_bench_use_device_time() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let mut s = session(&device, &saxpy_cl(1 << 16, 1.0, &ramp(1 << 16)));
     s.set_input("x", &ramp(1 << 16)).unwrap();
     let profile = s.run_profiled().unwrap();
@@ -229,7 +210,7 @@ fn profile_and_bench_use_device_time() {
 
 #[test]
 fn what_the_compiler_says_is_passed_on() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let mut b = PlanBuilder::new();
     let y = b.output("y", ElemType::F32, &[1]);
     let p = b.opencl_pipeline(&(head(&["y"], 1) + "y[0] = no_such_function(1); }"), 1, &[WRITE]);
@@ -244,7 +225,7 @@ fn what_the_compiler_says_is_passed_on() {
 #[test]
 fn timeouts_are_reported_and_can_be_waited_out() {
     const ROUNDS: u32 = 2_000_000;
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let mut b = PlanBuilder::new();
     let y = b.output("y", ElemType::U32, &[64]);
     let text = format!(
@@ -277,7 +258,7 @@ fn timeouts_are_reported_and_can_be_waited_out() {
 
 #[test]
 fn the_program_cache_is_used_again_and_never_trusted() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let dir = std::env::temp_dir().join(format!("drift-opencl-cache-{}", std::process::id()));
     let bundle = saxpy_cl(64, 3.0, &[1.0; 64]);
     let options = SessionOptions { cache: DriverCache::Dir(dir.clone()), variant: None };
@@ -314,7 +295,7 @@ fn the_program_cache_is_used_again_and_never_trusted() {
 
 #[test]
 fn many_sessions_on_many_threads() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let bundle = saxpy_cl(256, 2.0, &ramp(256));
     std::thread::scope(|scope| {
         for t in 0..4 {
@@ -333,7 +314,7 @@ fn many_sessions_on_many_threads() {
 
 #[test]
 fn devices_are_found_by_their_api() {
-    let Some(device) = opencl() else { return };
+    let Some(device) = device_of("opencl") else { return };
     let name = &device.capabilities().device_name;
     assert_eq!(device.capabilities().api, Api::OpenCl);
     let own = Device::list_of(Api::OpenCl).unwrap();

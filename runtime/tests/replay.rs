@@ -5,10 +5,6 @@ use common::*;
 use drift_bundle::{BundleWriter, Meta, ShaderSet, caps::*, plan::*};
 use drift_runtime::*;
 
-fn ramp(n: usize) -> Vec<f32> {
-    (0..n).map(|i| i as f32).collect()
-}
-
 #[test]
 fn scales_and_adds_weights() {
     let Some(device) = device() else { return };

@@ -7,21 +7,6 @@ use drift_bundle::{BundleWriter, Meta, ShaderSet, caps::*, plan::*};
 use drift_runtime::*;
 use std::time::Duration;
 
-/// The first WebGPU device; `None` (and a visible line) without one, unless `DRIFT_REQUIRE_GPU=1`.
-fn webgpu() -> Option<Device> {
-    match Device::find("webgpu") {
-        Ok(device) => Some(device),
-        Err(e) if std::env::var("DRIFT_REQUIRE_GPU").is_ok_and(|v| v == "1") => {
-            panic!("DRIFT_REQUIRE_GPU=1, but {e}")
-        }
-        Err(e) => {
-            assert_eq!(e.kind(), RuntimeErrorKind::NoDevice, "{e}");
-            println!("skipped: {e}");
-            None
-        }
-    }
-}
-
 fn bundle(b: PlanBuilder) -> Bundle {
     b.bundle_for(Api::WebGpu, Dialect::Wgsl)
 }
@@ -53,13 +38,9 @@ fn saxpy_wgsl(n: u64, scale: f32, weights: &[f32]) -> Bundle {
     bundle(b)
 }
 
-fn ramp(n: usize) -> Vec<f32> {
-    (0..n).map(|i| i as f32).collect()
-}
-
 #[test]
 fn scales_and_adds_weights() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let mut s = session(&device, &saxpy_wgsl(1000, 2.0, &ramp(1000)));
     let y = s.run(&[("x", (&ramp(1000)).into())]).unwrap();
     let want: Vec<f32> = ramp(1000).iter().map(|v| 3.0 * v).collect();
@@ -73,7 +54,7 @@ fn scales_and_adds_weights() {
 /// Two entry points, whose outputs are kept apart, and copies between and within buffers.
 #[test]
 fn entry_points_and_copies() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let mut b = PlanBuilder::new();
     let w = b.weights(&ramp(64));
     let arena = b.buffer(ObjectRole::Arena, 1024);
@@ -111,7 +92,7 @@ fn entry_points_and_copies() {
 
 #[test]
 fn states_are_handed_on_in_flight() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let mut b = PlanBuilder::new();
     let sum = b.buffer(ObjectRole::State, 512);
     b.state("sum", ElemType::F32, &[2], sum, 0);
@@ -150,7 +131,7 @@ fn states_are_handed_on_in_flight() {
 /// WebGPU copies whole words; callers need not know.
 #[test]
 fn states_are_written_and_read_at_any_byte() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let mut b = PlanBuilder::new();
     let n = 300_000usize;
     let object = b.buffer(ObjectRole::State, n as u64 * 4);
@@ -175,7 +156,7 @@ fn states_are_written_and_read_at_any_byte() {
 
 #[test]
 fn images_of_every_kind() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     for (kind, extent, ty, at) in [
         (ImageKind::Texture2d, [5, 3, 1], "2d", "vec2<u32>(x, y)"),
         (ImageKind::Texture2dArray, [4, 3, 2], "2d_array", "vec2<u32>(x, y), z"),
@@ -233,7 +214,7 @@ fn images_of_every_kind() {
 
 #[test]
 fn profile_and_bench_use_device_time() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     if !device.capabilities().features.contains(Features::TIMESTAMPS) {
         return println!("skipped: the device has no time stamps");
     }
@@ -253,7 +234,7 @@ fn profile_and_bench_use_device_time() {
 
 #[test]
 fn what_wgpu_says_of_a_shader_is_passed_on() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let mut b = PlanBuilder::new();
     let y = b.output("y", ElemType::F32, &[1]);
     let text = head(&["y"], &["y"], 1) + "y[0] = no_such_function(i); }";
@@ -270,7 +251,7 @@ fn what_wgpu_says_of_a_shader_is_passed_on() {
 /// that the bundle needs; without them in its requirements, the objects of the plan still count.
 #[test]
 fn limits_are_raised_for_those_who_ask() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     if device.capabilities().limits.buffer_bytes < 300 << 20 {
         return println!("skipped: no buffer of 300 MiB");
     }
@@ -293,7 +274,7 @@ fn limits_are_raised_for_those_who_ask() {
 #[test]
 fn timeouts_are_reported_and_can_be_waited_out() {
     const ROUNDS: u32 = 60_000;
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let mut b = PlanBuilder::new();
     let y = b.output("y", ElemType::U32, &[64]);
     let text = format!(
@@ -325,7 +306,7 @@ fn timeouts_are_reported_and_can_be_waited_out() {
 
 #[test]
 fn the_pipeline_cache_is_used_again_and_never_trusted() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let dir = std::env::temp_dir().join(format!("drift-webgpu-cache-{}", std::process::id()));
     let bundle = saxpy_wgsl(64, 3.0, &[1.0; 64]);
     let options = SessionOptions { cache: DriverCache::Dir(dir.clone()), variant: None };
@@ -362,7 +343,7 @@ fn the_pipeline_cache_is_used_again_and_never_trusted() {
 
 #[test]
 fn many_sessions_on_many_threads() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let bundle = saxpy_wgsl(256, 2.0, &ramp(256));
     std::thread::scope(|scope| {
         for t in 0..4 {
@@ -382,7 +363,7 @@ fn many_sessions_on_many_threads() {
 
 #[test]
 fn devices_are_found_by_their_api() {
-    let Some(device) = webgpu() else { return };
+    let Some(device) = device_of("webgpu") else { return };
     let name = &device.capabilities().device_name;
     assert_eq!(device.capabilities().api, Api::WebGpu);
     let own = Device::list_of(Api::WebGpu).unwrap();

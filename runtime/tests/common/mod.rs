@@ -2,7 +2,9 @@
 #![allow(dead_code)] // Each test file uses its own part.
 
 use drift_bundle::{BundleWriter, Meta, ShaderSet, caps::*, plan::*};
-use drift_runtime::{Bundle, Device, DriverCache, RuntimeErrorKind, Session, SessionOptions};
+use drift_runtime::{
+    Bundle, Device, DriverCache, RuntimeError, RuntimeErrorKind, Session, SessionOptions,
+};
 use std::sync::Once;
 
 /// SPIR-V words of a WGSL compute shader with entry point `main`.
@@ -221,13 +223,22 @@ pub fn device() -> Option<Device> {
         Ok(filter) if !filter.is_empty() => Device::find(&filter),
         _ => Device::open(0),
     };
+    let device = found(opened)?;
+    if !device.validation_enabled() {
+        println!("skipped: validation (VK_LAYER_KHRONOS_validation is not installed)");
+    }
+    Some(device)
+}
+
+/// The first device of an API, in lower case; `None` (and a visible line) without one, unless
+/// `DRIFT_REQUIRE_GPU=1`.
+pub fn device_of(api: &str) -> Option<Device> {
+    found(Device::find(api))
+}
+
+fn found(opened: Result<Device, RuntimeError>) -> Option<Device> {
     match opened {
-        Ok(device) => {
-            if !device.validation_enabled() {
-                println!("skipped: validation (VK_LAYER_KHRONOS_validation is not installed)");
-            }
-            Some(device)
-        }
+        Ok(device) => Some(device),
         Err(e) if std::env::var("DRIFT_REQUIRE_GPU").is_ok_and(|v| v == "1") => {
             panic!("DRIFT_REQUIRE_GPU=1, but {e}")
         }
@@ -237,6 +248,11 @@ pub fn device() -> Option<Device> {
             None
         }
     }
+}
+
+/// 0, 1, 2 and so on.
+pub fn ramp(n: usize) -> Vec<f32> {
+    (0..n).map(|i| i as f32).collect()
 }
 
 /// A session that leaves the user's cache directory alone.
