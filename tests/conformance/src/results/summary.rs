@@ -110,6 +110,7 @@ fn without_numbers(why: &str) -> String {
         let number = !amount.is_empty() && amount.bytes().all(|b| b.is_ascii_digit());
         match out.last() {
             Some(&"needs") if number => out.push("more,"),
+            Some(&"no") if number => out.push("that many"),
             _ => out.push(word),
         }
     }
@@ -167,6 +168,7 @@ mod tests {
     fn reasons_that_differ_by_an_amount_are_one() {
         let why = "limits.images: needs 192, device has 30";
         assert_eq!(without_numbers(why), "limits.images: needs more, device has 30");
+        assert_eq!(without_numbers("Msl has no 82 binding slots"), "Msl has no that many binding slots");
         assert_eq!(without_numbers("needs\nf16"), "needs f16");
     }
 
