@@ -23,6 +23,8 @@ pub struct LogicalStep {
     pub node: NodeId,
     pub kernel: drift_kernel::Kernel,
     pub args: Vec<Bound>,
+    /// Byte of what it is bound to at which each argument begins.
+    pub offsets: Vec<u64>,
     pub flops: u64,
 }
 
@@ -179,7 +181,8 @@ pub fn lower(
                     ArgRef::Temp(t) => Bound::Temp(base + t),
                 })
                 .collect();
-            out.steps.push(LogicalStep { node: id, kernel: k.kernel, args, flops: k.flops });
+            let (kernel, offsets, flops) = (k.kernel, k.offsets, k.flops);
+            out.steps.push(LogicalStep { node: id, kernel, args, offsets, flops });
         }
     }
     if missing.is_empty() {

@@ -43,3 +43,19 @@ fn kernels_agree_with_the_reference() {
     let shown: Vec<_> = failures.iter().take(40).cloned().collect();
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), shown.join("\n"));
 }
+
+/// Matrices that no binding spans: several kernels with a binding each.
+#[test]
+fn matrices_in_parts() {
+    for op in ["linear", "embedding", "gather"] {
+        let def = OPS.iter().find(|d| d.name == op).expect("in the table");
+        for case in lowering::parts::of(op) {
+            for variant in [Variant::Parts, Variant::PartsEpilogue] {
+                match check(def, &case, variant) {
+                    Ok(_) => {}
+                    Err(e) => panic!("{op} / {} / {variant:?}: {e}", case.name),
+                }
+            }
+        }
+    }
+}

@@ -1,12 +1,19 @@
 //! Limits of the real device: a tensor larger than one binding may span.
 
+use drift_conformance::language::{
+    Reference, begin, error, generator, graphs, ids_of, json, logits,
+};
 use drift_conformance::network::{self, Precision};
 use drift_conformance::{gpu, shared};
-use drift_driver::{Stage, pipeline};
+use drift_driver::models::{KvCache, Options, Quantize};
+use drift_driver::target::TargetSpec;
+use drift_driver::{Compiled, Stage, pipeline};
 use drift_onnx::builder::ModelBuilder;
 use drift_onnx::{ElemType, Tensor};
-use drift_runtime::TensorRef;
-use drift_runtime::plan::{Bind, Step};
+use drift_runtime::plan::{Bind, Plan, Step};
+use drift_runtime::{Device, TensorRef};
+use std::path::Path;
+use std::time::Instant;
 
 /// `y = relu(x + r)`, where x and y are larger than a binding and r is one row of them.
 #[test]
@@ -59,9 +66,8 @@ fn a_network_in_small_bindings() {
     let (Some(network), Some(device)) = (shared::network("mlperf_tiny_vww"), gpu::device()) else {
         return;
     };
-    let mut spec = network::targets(&[network::target_for(&device)]).remove(0);
     // its largest intermediates have 147,456 bytes
-    spec.caps.limits.storage_range_bytes = 64 << 10;
+    let spec = limited(&device, 64 << 10);
     let shapes = network.input_shapes(0);
     let options = network::options(shapes, Precision::F32, vec![spec], Stage::Package);
     let compiled = network::compile(&network, &options).unwrap_or_else(|e| panic!("{e}"));
@@ -70,11 +76,122 @@ fn a_network_in_small_bindings() {
     let case = network.case(0);
     let lines = loaded.check(&network, &case, Precision::F32).unwrap_or_else(|e| panic!("{e}"));
     assert!(!lines.is_empty());
-    let largest = loaded.session.plan().entry_points[0].steps.iter().flat_map(|s| match s {
-        Step::Dispatch { binds, .. } => binds.clone(),
-        _ => Vec::new(),
+    check_bindings(loaded.session.plan(), 64 << 10);
+    gpu::check_validation(&device).unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// The target of a device, with bindings of at most `bytes`.
+fn limited(device: &Device, bytes: u64) -> TargetSpec {
+    let mut spec = network::targets(&[network::target_for(device)]).remove(0);
+    spec.caps.limits.storage_range_bytes = bytes;
+    spec
+}
+
+/// No dispatch binds more bytes at once, or more buffers than WebGPU guarantees.
+fn check_bindings(plan: &Plan, limit: u64) {
+    for step in plan.entry_points.iter().flat_map(|e| &e.steps) {
+        let Step::Dispatch { binds, label, .. } = step else { continue };
+        let label = &plan.labels[*label as usize];
+        assert!(binds.len() <= 8, "{label} has {} bindings", binds.len());
+        for bind in binds {
+            let Bind::Buffer { bytes, .. } = bind else { continue };
+            assert!(*bytes <= limit, "{label} binds {bytes} bytes");
+        }
+    }
+}
+
+/// Dispatches of an entry point whose label has `part`.
+fn dispatches(compiled: &Compiled, entry: &str, part: &str) -> usize {
+    let plan = &compiled.variants[0].planned.as_ref().expect("planned").plan;
+    let entry = plan.entry_points.iter().find(|e| e.name == entry).expect("an entry point");
+    let labels = entry.steps.iter().filter_map(|s| match s {
+        Step::Dispatch { label, .. } => Some(&plan.labels[*label as usize]),
+        _ => None,
     });
-    let largest = largest.map(|b| if let Bind::Buffer { bytes, .. } = b { bytes } else { 0 }).max();
-    assert!(largest.is_some_and(|b| b <= 64 << 10), "{largest:?}");
+    labels.filter(|l| l.contains(part)).count()
+}
+
+/// A trained language model whose tied head and embedding table have 16 times the bytes of a
+/// binding, and its feed-forward matrices six times: prefill, decode steps and the head by itself.
+#[test]
+fn a_vocabulary_in_small_bindings() {
+    const LIMIT: u64 = 12 << 10;
+    let Some(device) = gpu::device() else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/tales");
+    let answers = json(&folder.join("greedy_f64.json"));
+    let (prompt, told) = (ids_of(&answers[0]["prompt_ids"]), ids_of(&answers[0]["greedy_ids"]));
+    let ids: Vec<u32> = prompt.iter().chain(&told).take(24).copied().collect();
+    for (scheme, parts) in [("f32", 16), ("q8", 4), ("f16", 8)] {
+        if scheme == "f16" && !gpu::full() {
+            println!("skipped: {scheme} without DRIFT_FULL=1");
+            continue;
+        }
+        let o = Options {
+            context: Some(64),
+            chunk: 16,
+            kv_cache: KvCache::F32,
+            precision: Precision::F32,
+            quantize: Quantize::parse(scheme).expect("a scheme"),
+        };
+        let targets = vec![limited(&device, LIMIT)];
+        let options = network::options(Vec::new(), Precision::F32, targets, Stage::Package);
+        let module = graphs(&folder, &o);
+        let compiled =
+            pipeline::compile_module(module, &options, Instant::now(), &mut |_, _, _| {})
+                .unwrap_or_else(|e| panic!("{scheme}: {e}"));
+        let plan = &compiled.variants[0].planned.as_ref().expect("planned").plan;
+        check_bindings(plan, LIMIT);
+        for (entry, part) in [("decode", "head"), ("head", "head"), ("decode", "embedding")] {
+            let n = dispatches(&compiled, entry, part);
+            assert!(n >= parts, "{scheme}: {n} dispatches of {part} in {entry}");
+        }
+        let want = Reference::new(&folder, &o).logits(&ids);
+        let mut g = generator(&device, &compiled);
+        for prefilled in [20, 0] {
+            let got = logits(&mut g, &ids, prefilled).unwrap_or_else(|e| panic!("{scheme}: {e}"));
+            let e = error(&got, &want);
+            println!("{scheme}, {prefilled} by prefill: error {e:.1e}");
+            assert!(e <= 5e-5, "{scheme}, {prefilled} by prefill: {e:.2e}");
+        }
+        if scheme == "f32" {
+            begin(&mut g, prompt.len())
+                .and_then(|()| g.prefill(&prompt))
+                .unwrap_or_else(|e| panic!("{e}"));
+            let more = g.decode(20).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(more, told[..20]);
+        }
+    }
+    gpu::check_validation(&device).unwrap_or_else(|e| panic!("{e}"));
+}
+
+/// `y = table[ids]` of an ONNX model, with a table of 15 bindings.
+#[test]
+fn a_table_in_small_bindings() {
+    const LIMIT: u64 = 4 << 10;
+    const ROWS: u64 = 610;
+    let Some(device) = gpu::device() else { return };
+    let table: Vec<f32> = (0..ROWS * 24).map(|i| (i % 1021) as f32 - 500.0).collect();
+    let model = ModelBuilder::new(17)
+        .input("ids", ElemType::I64, &[2, 4])
+        .initializer("table", Tensor::from_f32(&[ROWS, 24], &table).expect("a table"))
+        .node("Gather", &["table", "ids"], &["y"], &[])
+        .output("y", ElemType::F32, &[2, 4, 24])
+        .build()
+        .unwrap_or_else(|e| panic!("{e}"));
+    let targets = vec![limited(&device, LIMIT)];
+    let options = network::options(Vec::new(), Precision::F32, targets, Stage::Package);
+    let compiled =
+        pipeline::compile(&model, &options, &mut |_, _, _| {}).unwrap_or_else(|e| panic!("{e}"));
+    let mut session = network::load(&device, &compiled).unwrap_or_else(|e| panic!("{e}"));
+    check_bindings(session.plan(), LIMIT);
+    let n = dispatches(&compiled, "main", "gather");
+    assert!(n >= 15, "{n} dispatches");
+    let ids: [i64; 8] = [0, 609, -1, 300, 41, 42, 43, -610];
+    let input = TensorRef::from(&ids[..]);
+    let y = session.run(&[("ids", input)]).unwrap_or_else(|e| panic!("{e}"));
+    for (i, y) in y["y"].bytes.as_chunks::<4>().0.iter().enumerate() {
+        let row = ids[i / 24].rem_euclid(ROWS as i64) as usize;
+        assert_eq!(f32::from_le_bytes(*y), table[row * 24 + i % 24], "element {i}");
+    }
     gpu::check_validation(&device).unwrap_or_else(|e| panic!("{e}"));
 }

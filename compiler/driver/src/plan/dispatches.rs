@@ -1,11 +1,10 @@
 //! Steps -> dispatches with bindings, and the barriers between them.
 
-use super::constants::PackedArgs;
+use super::constants::{PackedArgs, Section};
 use super::exclusive::exclusive;
 use super::{Apart, ArgInfo, DispatchInfo, Planner, STAGE, Spot, arg_bytes};
 use crate::error::{Result, StageError};
-use crate::lowering::Bound;
-use crate::weights::Packed;
+use crate::lowering::{Bound, LogicalStep};
 use drift_bundle::plan as p;
 use drift_kernel::{Access, BindingType, Kernel, TensorArg};
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +23,7 @@ impl Planner<'_> {
     pub(super) fn dispatches(
         &mut self,
         packed: &PackedArgs,
-        weights: &BTreeMap<Packed, Spot>,
+        weights: &BTreeMap<Section, Spot>,
         pipelines: &mut Pipelines,
         entry: usize,
         mut exclusive_writes: Option<&mut Apart>,
@@ -37,7 +36,7 @@ impl Planner<'_> {
             let mut physical = drift_kernel::virtualize(step.kernel.clone()).map_err(|e| {
                 StageError::internal("virtualize", format!("{} at {}: {e}", node.op, node.path))
             })?;
-            let mut binds = self.binds(at, &physical, &step.args, (packed, weights))?;
+            let mut binds = self.binds((at, step), &physical, (packed, weights))?;
             if let Some(apart) = exclusive_writes.as_deref_mut()
                 && let Err(overlap) = exclusive(&mut physical, &mut binds)
                 && !apart.insert((entry, at))
@@ -103,17 +102,20 @@ impl Planner<'_> {
 
     fn binds(
         &self,
-        at: usize,
+        (at, step): (usize, &LogicalStep),
         kernel: &Kernel,
-        args: &[Bound],
-        (packed, weights): (&PackedArgs, &BTreeMap<Packed, Spot>),
+        (packed, weights): (&PackedArgs, &BTreeMap<Section, Spot>),
     ) -> Result<Vec<p::Bind>> {
         let mut binds = Vec::new();
         for binding in &kernel.bindings {
             let n = binding.tensor.0 as usize;
+            // a part of a constant has a place of its own
             let spot = match packed.get(&(at, n)) {
-                Some(blob) => weights.get(blob),
-                None => self.spots.get(&args[n]),
+                Some(section) => weights.get(section).copied(),
+                None => self.spots.get(&step.args[n]).map(|spot| Spot {
+                    object: spot.object,
+                    offset: spot.offset + step.offsets[n],
+                }),
             };
             let Some(spot) = spot else {
                 return Err(StageError::internal(

@@ -190,7 +190,7 @@ fn plan_with(
         places.push((planner.spots, (inputs, outputs), (records, summary), packed));
     }
     let packed: Vec<_> = places.iter_mut().map(|p| std::mem::take(&mut p.3)).collect();
-    let weights = place_weights(&mut plan, &packed, pool, options);
+    let weights = place_weights(&mut plan, &packed, options);
     let mut out = Vec::new();
     let mut pipelines = Pipelines::default();
     let places = entries.iter().zip(places).zip(&packed);

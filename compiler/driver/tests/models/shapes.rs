@@ -1,12 +1,18 @@
 //! Real models by their names and shapes: every stored tensor is read, in its shape.
 
 use crate::common::shared;
+use drift_bundle::plan::{Bind, ObjectKind, Step};
+use drift_driver::dims::DimBindings;
+use drift_driver::memory::Strategy;
 use drift_driver::models::{Config, Options, Quantize, describe, open};
+use drift_driver::target::{self, Precision};
+use drift_driver::{CompileOptions, Stage, pipeline};
 use drift_ir::Def;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 
 const MODELS: [(&str, &str); 10] = [
     ("llama-3.1-8b", "LlamaForCausalLM"),
@@ -135,4 +141,63 @@ fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? << 10)
+}
+
+/// Heads and embedding tables of more bytes than eight bindings of WebGPU's guaranteed 128 MiB:
+/// several dispatches, each with one binding of weights, on buffers that such devices have.
+#[test]
+fn large_vocabularies_within_the_limits_of_webgpu() {
+    let spec = &target::resolve(&["webgpu-generic".to_owned()]).unwrap()[0];
+    let (range, buffer) = (spec.caps.limits.storage_range_bytes, spec.caps.limits.buffer_bytes);
+    for (name, architecture, precision, least) in [
+        // 256,000 x 2304 in f16 and f32
+        ("gemma-2-2b", "Gemma2ForCausalLM", Precision::Mixed, 9),
+        ("gemma-2b", "GemmaForCausalLM", Precision::Mixed, 8),
+        ("gemma-3-1b_UNVERIFIED", "Gemma3ForCausalLM", Precision::F32, 9),
+    ] {
+        let Some((config, tensors)) = model(name, architecture) else { return };
+        let folder = hollow(&config, &tensors);
+        let checkpoint = open(folder.path()).unwrap();
+        let options = Options { precision, context: Some(1024), ..Options::default() };
+        let mut module = checkpoint.module(&options).unwrap();
+        module
+            .entries
+            .retain(|(name, _)| ["decode", "prefill_16", "head"].contains(&name.as_str()));
+        let options = CompileOptions {
+            bindings: DimBindings { dims: BTreeMap::new(), shapes: BTreeMap::new() },
+            precision,
+            disabled: Vec::new(),
+            bisect_limit: None,
+            quantize: None,
+            calibration: Vec::new(),
+            memory: Strategy::default(),
+            targets: vec![spec.clone()],
+            stop_after: Stage::Emit,
+        };
+        let start = Instant::now();
+        let compiled =
+            pipeline::compile_module(module, &options, start, &mut |_, _, _| {}).unwrap();
+        let plan = &compiled.variants[0].planned.as_ref().unwrap().plan;
+        for object in &plan.objects {
+            let ObjectKind::Buffer { bytes } = object.kind else { continue };
+            assert!(bytes <= buffer, "{name}: an object of {bytes} bytes");
+        }
+        for entry in &plan.entry_points {
+            let dispatches = entry.steps.iter().filter_map(|s| match s {
+                Step::Dispatch { binds, label, .. } => Some((binds, &plan.labels[*label as usize])),
+                _ => None,
+            });
+            let mut large = 0;
+            for (binds, label) in dispatches {
+                for bind in binds {
+                    let Bind::Buffer { bytes, .. } = bind else { continue };
+                    assert!(*bytes <= range, "{label}: a binding of {bytes} bytes");
+                    large += usize::from(*bytes > 64 << 20);
+                }
+            }
+            // once as a head, and once as a table of what goes in
+            let least = if entry.name == "head" { least } else { 2 * least };
+            assert!(large >= least, "{name}, {}: {large} large bindings", entry.name);
+        }
+    }
 }

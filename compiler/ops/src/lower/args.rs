@@ -1,5 +1,6 @@
 //! What a lowering sees of its node, and how kernels name their arguments.
 
+use super::row_parts::{self, Rows};
 use crate::{OpError, Result};
 use drift_bundle::caps::{Api, Capabilities, Features, MatrixShape};
 use drift_ir::{DType, Def, Graph, Node, NodeId, Shape, ValueId, View, ViewStep};
@@ -85,6 +86,8 @@ pub struct Temp {
 pub struct LoweredKernel {
     pub kernel: drift_kernel::Kernel,
     pub args: Vec<ArgRef>,
+    /// Byte of what it is bound to at which each argument begins.
+    pub offsets: Vec<u64>,
     /// Multiply-adds count as two; for the report.
     pub flops: u64,
 }
@@ -102,6 +105,8 @@ pub struct Lowering<'a> {
     /// The node is near the inputs: its weights stay in f32 while they are small, since what is
     /// rounded here passes through the whole network.
     pub early: bool,
+    /// The rows of its weight matrix that the kernels being written read (all: `None`).
+    pub rows: Option<Rows>,
 }
 
 impl std::fmt::Debug for Lowering<'_> {
@@ -165,6 +170,7 @@ impl<'a> Lowering<'a> {
             kernels: Vec::new(),
             temps: Vec::new(),
             early: false,
+            rows: None,
         }
     }
 
@@ -266,6 +272,31 @@ impl<'a> Lowering<'a> {
         self.operand_placed(k, i, view, placement)
     }
 
+    /// Operand `i`, a constant matrix or list: of its rows those of [`Lowering::rows`].
+    pub fn operand_rows(&self, k: &KernelArgs, i: usize) -> Result<TensorId> {
+        let (Some(rows), Some(Some(operand))) = (self.rows, self.node.operands.get(i)) else {
+            return self.operand(k, i);
+        };
+        let (elem, stored) = row_parts::constant_rows(self, i)
+            .ok_or_else(|| self.unsupported(format!("operand {i} cannot be read in parts")))?;
+        let row_elems: usize = stored[1..].iter().product();
+        let mut part = stored.clone();
+        part[0] = rows.count;
+        let arg = TensorArg {
+            name: format!("x{i}"),
+            elem,
+            stored: part,
+            view: View::identity(),
+            layout: Layout::RowMajor,
+            storage: Storage::Buffer,
+            access: Access::Read,
+            base_elems: 0,
+            max_object_bytes: self.target.max_object_bytes,
+        };
+        let offset = (rows.first * row_elems) as u64 * elem.bytes();
+        Ok(k.push_at(arg, ArgRef::Value(operand.value), offset))
+    }
+
     /// Operand `i` whose constant stays in f32: tables that every later value depends on.
     pub fn operand_f32(&self, k: &KernelArgs, i: usize) -> Result<TensorId> {
         if !self.is_const(i) {
@@ -305,8 +336,28 @@ impl<'a> Lowering<'a> {
         Ok(k.push(arg, ArgRef::Value(operand.value)))
     }
 
+    /// The first rows of a lazy constant, which need not be an operand of this node, as one row.
+    pub fn constant_rows(&self, k: &KernelArgs, value: ValueId, rows: usize) -> TensorId {
+        let v = self.graph.value(value);
+        let mut stored = v.shape.clone();
+        stored[0] = rows;
+        let place = self.lazy_placement(v.dtype);
+        let arg = TensorArg {
+            name: format!("ahead{}", k.args.borrow().len()),
+            elem: place.elem,
+            view: View::identity().then(ViewStep::Reshape { shape: [stored.elems()].into() }),
+            stored,
+            layout: place.layout,
+            storage: place.storage,
+            access: Access::Read,
+            base_elems: 0,
+            max_object_bytes: self.target.max_object_bytes,
+        };
+        k.push(arg, ArgRef::Value(value))
+    }
+
     /// A lazy constant lies as its bytes come: row-major, in its own type.
-    fn lazy_placement(&self, dtype: DType) -> Placement {
+    pub(super) fn lazy_placement(&self, dtype: DType) -> Placement {
         let elem = match dtype {
             DType::F16 if self.target.stores_f16() => Elem::F16,
             DType::F16 => Elem::F16Packed,
@@ -348,7 +399,7 @@ impl<'a> Lowering<'a> {
     /// Element type of a float constant. Biases, scales and small tables stay in f32, since they
     /// cost no bandwidth and their rounding would reach every element they touch; so do constants
     /// that f16 cannot hold (masks of -3.4e38).
-    fn const_elem(&self, value: ValueId) -> Elem {
+    pub(super) fn const_elem(&self, value: ValueId) -> Elem {
         let shape = &self.graph.value(value).shape;
         let wide = shape.iter().filter(|d| **d != 1).count();
         let most = if self.early { SMALL_WEIGHT_ELEMS } else { SMALL_ELEMS };
@@ -454,6 +505,39 @@ impl<'a> Lowering<'a> {
         Ok(Out { node, epilogue, results })
     }
 
+    /// The store of elements `first` to `first + count` of the only row of the result, bound to
+    /// these alone: kernels that differ only in where they write are one, and none waits for
+    /// another. `None` where the result does not lie so that it can be bound like this.
+    pub fn out_range(&self, k: &KernelArgs, first: usize, count: usize) -> Option<Out<'a>> {
+        let (node, value) = (self.node, self.node.results[0]);
+        let place = self.result_placement(0);
+        let stored = &self.graph.value(value).shape;
+        let offset = first as u64 * place.elem.bytes();
+        let fits = node.epilogue.is_empty()
+            && node.store_view.is_identity()
+            && place.layout == Layout::RowMajor
+            && place.storage == Storage::Buffer
+            && place.base_elems == 0
+            && stored.last().is_some_and(|last| *last == stored.elems())
+            && offset.is_multiple_of(row_parts::ALIGNMENT);
+        fits.then(|| {
+            let arg = TensorArg {
+                name: "y0".to_owned(),
+                elem: place.elem,
+                stored: [1, count].into(),
+                view: View::identity(),
+                layout: Layout::RowMajor,
+                storage: Storage::Buffer,
+                access: Access::Write,
+                base_elems: 0,
+                max_object_bytes: self.target.max_object_bytes,
+            };
+            let t = k.push_at(arg, ArgRef::Value(value), offset);
+            let dtype = self.graph.value(value).dtype;
+            Out { node, epilogue: Vec::new(), results: vec![(t, dtype)] }
+        })
+    }
+
     /// The one value that all elements of constant operand `i` have.
     pub fn splat(&self, i: usize) -> Option<f64> {
         self.constant(i)?.splat_f64()
@@ -502,12 +586,17 @@ fn reshape_fixed(from: &Shape, to: &Shape, fixed: &[bool]) -> Vec<bool> {
 #[derive(Debug)]
 pub struct KernelArgs {
     pub b: Builder,
-    args: RefCell<Vec<ArgRef>>,
+    /// What the arguments are bound to, and the byte of it at which they begin.
+    args: RefCell<Vec<(ArgRef, u64)>>,
 }
 
 impl KernelArgs {
-    fn push(&self, mut arg: TensorArg, to: ArgRef) -> TensorId {
-        self.args.borrow_mut().push(to);
+    fn push(&self, arg: TensorArg, to: ArgRef) -> TensorId {
+        self.push_at(arg, to, 0)
+    }
+
+    fn push_at(&self, mut arg: TensorArg, to: ArgRef, offset: u64) -> TensorId {
+        self.args.borrow_mut().push((to, offset));
         // a broadcast to its own shape says that coordinates of dims of 1 are 0: reshapes then
         // leave the other axes alone, and four channels stay one quad
         let shape = arg.shape();
@@ -520,7 +609,8 @@ impl KernelArgs {
     }
 
     pub fn finish(self, flops: u64) -> LoweredKernel {
-        LoweredKernel { kernel: self.b.finish(), args: self.args.into_inner(), flops }
+        let (args, offsets) = self.args.into_inner().into_iter().unzip();
+        LoweredKernel { kernel: self.b.finish(), args, offsets, flops }
     }
 }
 

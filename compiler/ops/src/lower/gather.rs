@@ -1,9 +1,10 @@
 //! Gathers: elements or parts of the data chosen by integer indices. An index outside of its axis
 //! is a mistake in the model's data that a kernel cannot report: it reads the nearest element.
 
-use super::Lowering;
-use super::map::{Input, Map};
+use super::map::{self, Input, Map};
+use super::{Lowering, row_parts};
 use crate::Result;
+use drift_ir::{DType, Shape};
 use drift_kernel::{Builder, E, Scalar};
 
 /// A possibly negative index as a coordinate of an axis of `n` elements.
@@ -14,20 +15,43 @@ pub fn wrapped<'b>(b: &'b Builder, i: E<'b>, n: usize) -> E<'b> {
     b.assume_max(c, (n - 1) as u64)
 }
 
-/// Lowers a `gather` node.
+/// Lowers a `gather` node. Rows of a constant with more bytes than one binding spans are read in
+/// parts, by kernels that write what comes from their part.
 pub fn gather(l: &mut Lowering<'_>) -> Result<()> {
     let (x, index) = (l.shape(0)?, l.shape(1)?);
     let axis = l.node.attrs.int("axis", 0);
     let axis = x.axis(axis).ok_or_else(|| l.unsupported(format!("axis {axis} of {x}")))?;
-    let width = index.rank();
+    // four elements that are stored together must come from one row
+    let lanes = map::result_grid(l, &l.own_shape(0)).axis;
+    let single_rows = !map::stores_quads(l) || lanes.is_some_and(|a| a >= index.rank());
+    match row_parts::parts(l, &[0]).filter(|_| axis == 0 && single_rows) {
+        None => gather_one(l, &x, &index, axis),
+        Some(parts) => parts.into_iter().try_for_each(|rows| {
+            l.rows = Some(rows);
+            gather_one(l, &x, &index, axis)
+        }),
+    }
+}
+
+fn gather_one(l: &mut Lowering<'_>, x: &Shape, index: &Shape, axis: usize) -> Result<()> {
+    let (rows, width) = (l.rows, index.rank());
     let touched: Vec<usize> = (axis..axis + width).collect();
-    Map::new("gather", 0, touched).lower(
+    Map::new("gather", 0, touched).lower_where(
         l,
-        |l, k| Ok((Input::of(l, k, 0)?, Input::of(l, k, 1)?)),
-        |b, (data, index), at, lanes| {
+        |l, k| {
+            let data = l.operand_rows(k, 0)?;
+            let dtype = l.dtype(0).unwrap_or(DType::F32);
+            let data = Input { t: data, dtype, shape: k.b.shape(data) };
+            Ok((data, Input::of(l, k, 1)?))
+        },
+        |b, (_, index), at| {
             let i = index.index(b, &at[axis..axis + width]);
+            rows.map(|rows| rows.contain(wrapped(b, i, x[axis])))
+        },
+        |b, (data, index), at, lanes| {
+            let i = wrapped(b, index.index(b, &at[axis..axis + width]), x[axis]);
             let mut from = at[..axis].to_vec();
-            from.push(wrapped(b, i, x[axis]));
+            from.push(rows.map_or(i, |rows| rows.local(b, i)));
             from.extend(&at[axis + width..]);
             let own = lanes.map(|a| if a < axis { a } else { a - width + 1 });
             data.lanes(b, &from, own)

@@ -15,9 +15,10 @@ mod tiled;
 pub mod weights;
 
 use super::map::Input;
+use super::row_parts::{self, Rows};
 use super::{KernelArgs, Lowering, Out};
 use crate::Result;
-use crate::ops::linear::{DATA, GAMMA, Spec, X};
+use crate::ops::linear::{DATA, GAMMA, SCALES, Spec, X};
 use drift_ir::{DType, View, ViewStep};
 use drift_kernel::{Access, Builder, E};
 use weights::Weights;
@@ -27,12 +28,16 @@ pub use gemv::MOST_ROWS as FEW_ROWS;
 /// A `linear` node as its kernels see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
+    /// Of these rows of the weights, as all other fields.
     pub spec: Spec,
     /// Rows of x, all leading dims together.
     pub m: usize,
     pub n: usize,
     /// Columns of x and of the weights, without padding.
     pub k: usize,
+    /// The product is one of several, each with some rows of the weights: where they are among all.
+    /// What is made once for all of them (x of a `post` norm) was made before.
+    pub rows: Option<Rows>,
 }
 
 /// The arguments of a kernel.
@@ -50,13 +55,14 @@ pub struct Args<'a> {
 
 impl Linear {
     pub fn of(l: &Lowering<'_>) -> Result<Linear> {
-        let spec = Spec::of(&l.node.attrs).map_err(|e| l.unsupported(e))?;
+        let mut spec = Spec::of(&l.node.attrs).map_err(|e| l.unsupported(e))?;
+        spec.n = l.rows.map_or(spec.n, |rows| rows.count);
         let x = l.shape(X)?;
         let m = x[..x.rank() - 1].iter().product();
-        Ok(Linear { spec, m, n: spec.n, k: spec.k })
+        Ok(Linear { spec, m, n: spec.n, k: spec.k, rows: l.rows })
     }
 
-    /// Columns of the result: n, or n / 2 when gated.
+    /// Columns of the result that this product makes: n, or n / 2 when gated.
     pub fn outputs(&self) -> usize {
         self.spec.outputs()
     }
@@ -80,9 +86,20 @@ impl Linear {
         Ok(Input { t, dtype: DType::F32, shape: k.b.shape(t) })
     }
 
-    /// The product's store.
+    /// The product's store, `[m, outputs]`.
     pub fn out<'a>(&self, l: &Lowering<'a>, k: &KernelArgs) -> Result<Out<'a>> {
-        l.out_of(k, &self.matrix(self.outputs()), 1)
+        let Some(rows) = self.rows else {
+            return l.out_of(k, &self.matrix(self.outputs()), 1);
+        };
+        let whole = Spec::of(&l.node.attrs).map_err(|e| l.unsupported(e))?;
+        let first = rows.first * whole.outputs() / whole.n;
+        if let Some(out) = l.out_range(k, first, self.outputs()) {
+            return Ok(out);
+        }
+        let starts = vec![0, first];
+        let (sizes, steps) = (vec![self.m, self.outputs()], vec![1, 1]);
+        let part = ViewStep::Slice { starts, sizes, steps };
+        l.out_of(k, &self.matrix(whole.outputs()).then(part), 1)
     }
 
     /// `post`: the kernel makes x itself.
@@ -151,21 +168,37 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if product.m == 0 {
         return Ok(());
     }
-    let plan = gemv::Plan::of(l.target, &product);
-    if product.spec.post.is_some() && !plan.is_some_and(|p| p.makes_x(&product)) {
+    let Some(parts) = row_parts::parts(l, &[DATA, SCALES]) else {
+        return lower_one(l, &product);
+    };
+    if product.spec.post.is_some() {
         post_norm::lower(l, &product)?;
     }
+    for rows in parts {
+        l.rows = Some(rows);
+        lower_one(l, &Linear::of(l)?)?;
+    }
+    Ok(())
+}
+
+/// Lowers a product, or one of those that a node was cut into.
+fn lower_one(l: &mut Lowering<'_>, product: &Linear) -> Result<()> {
+    let plan = gemv::Plan::of(l.target, product);
+    let made = product.rows.is_some() || plan.is_some_and(|p| p.makes_x(product));
+    if product.spec.post.is_some() && !made {
+        post_norm::lower(l, product)?;
+    }
     if let Some(plan) = plan {
-        return gemv::lower(l, &product, &plan);
+        return gemv::lower(l, product, &plan);
     }
-    if let Some(plan) = cooperative_i8::plan(l.target, &product) {
-        return cooperative_i8::lower(l, &product, &plan);
+    if let Some(plan) = cooperative_i8::plan(l.target, product) {
+        return cooperative_i8::lower(l, product, &plan);
     }
-    if let Some(plan) = cooperative::plan(l.target, &product) {
-        return cooperative::lower(l, &product, &plan);
+    if let Some(plan) = cooperative::plan(l.target, product) {
+        return cooperative::lower(l, product, &plan);
     }
-    match tiled::Plan::of(l, &product) {
-        Some(plan) => tiled::lower(l, &product, &plan),
-        None => plain::lower(l, &product),
+    match tiled::Plan::of(l, product) {
+        Some(plan) => tiled::lower(l, product, &plan),
+        None => plain::lower(l, product),
     }
 }

@@ -106,6 +106,18 @@ impl<'n> Map<'n> {
         args: impl FnOnce(&Lowering<'_>, &KernelArgs) -> Result<A>,
         f: impl for<'b> Fn(&'b Builder, &A, &[E<'b>], Option<usize>) -> E<'b>,
     ) -> Result<()> {
+        self.lower_where(l, args, |_, _, _| None, f)
+    }
+
+    /// The same, for a kernel that computes and stores the result only where `here(builder, args,
+    /// coords)` holds (`None`: everywhere), which is the same for all of four neighbours.
+    pub fn lower_where<A>(
+        self,
+        l: &mut Lowering<'_>,
+        args: impl FnOnce(&Lowering<'_>, &KernelArgs) -> Result<A>,
+        here: impl for<'b> Fn(&'b Builder, &A, &[E<'b>]) -> Option<E<'b>>,
+        f: impl for<'b> Fn(&'b Builder, &A, &[E<'b>], Option<usize>) -> E<'b>,
+    ) -> Result<()> {
         let own = l.own_shape(0);
         let mut shape = own.clone();
         if let Some(part) = &self.part {
@@ -136,7 +148,7 @@ impl<'n> Map<'n> {
             if let Some(part) = &self.part {
                 at[part.axis] = at[part.axis] + part.start as u32;
             }
-            match grid.axis {
+            let store = || match grid.axis {
                 None => out.store(b, &at, Some(f(b, &args, &at, None))),
                 Some(axis) => {
                     let value = if lanes_touched {
@@ -146,6 +158,10 @@ impl<'n> Map<'n> {
                     };
                     out.store4(b, &at, axis, Some(value));
                 }
+            };
+            match here(b, &args, &at) {
+                Some(here) => b.if_(here, store),
+                None => store(),
             }
         });
         l.kernels.push(k.finish(self.flops));

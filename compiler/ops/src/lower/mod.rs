@@ -27,6 +27,7 @@ mod pool;
 mod recurrent;
 mod reduce;
 mod resize;
+mod row_parts;
 mod rows;
 mod sample;
 mod scatter;
@@ -44,6 +45,7 @@ pub use args::{
 };
 pub use grid::{Grid, dispatch_1d};
 pub use linear::FEW_ROWS;
+pub use row_parts::Rows;
 
 use crate::{OpError, Result};
 

@@ -1,10 +1,12 @@
 //! One node on the interpreter, compared with the reference.
 
+pub mod parts;
 pub mod shapes;
 
 use drift_bundle::caps::{Api, Capabilities, Features, Limits, MatrixElem, MatrixShape};
 use drift_emit::{Dialect, DialectOptions, EmitError};
 use drift_ir::{Arg, Body, DType, Graph, NodeId, Operand, PointwiseOp, Shape, Step, Tensor};
+use drift_kernel::BindingType;
 use drift_kernel::interp::{self, Bind, Memory, ObjectId, Options};
 use drift_kernel::tensor::{Elem, Layout, Storage, pack, unpack};
 use drift_ops::lower::{ArgRef, Lowering, Placement, Target, elem_of, lower_node};
@@ -41,6 +43,10 @@ pub enum Variant {
     Matrices,
     /// The same with transposed operands.
     MatricesViews,
+    /// Weights are constants of more bytes than a binding spans.
+    Parts,
+    /// The same with an epilogue, whose operand no part can be bound to alone.
+    PartsEpilogue,
 }
 
 impl Variant {
@@ -87,7 +93,11 @@ impl Variant {
     }
 
     fn epilogue(self) -> bool {
-        matches!(self, Variant::Epilogue | Variant::SlicedEpilogue)
+        matches!(self, Variant::Epilogue | Variant::SlicedEpilogue | Variant::PartsEpilogue)
+    }
+
+    fn parts(self) -> bool {
+        matches!(self, Variant::Parts | Variant::PartsEpilogue)
     }
 
     fn slices(self, result: bool) -> bool {
@@ -161,7 +171,7 @@ pub fn target(variant: Variant) -> Target {
     };
     Target {
         caps,
-        max_object_bytes: 1 << 30,
+        max_object_bytes: if variant.parts() { parts::LIMIT } else { 1 << 30 },
         weight_elem: match variant {
             Variant::Packed => Elem::F16Packed,
             _ if variant.half() => Elem::F16,
@@ -221,7 +231,11 @@ fn graph_of(def: &OpDef, case: &Case, variant: Variant) -> Result<Option<Built>,
             view = view.then(drift_ir::ViewStep::Transpose { perm: perm.clone() });
             t = drift_ops::data::transposed(&t, &perm).expect("a permutation");
         }
-        let value = if i > 0 && variant.constants() && !state {
+        let constant = match variant.parts() {
+            true => parts::weights(def.name).contains(&i),
+            false => i > 0 && variant.constants() && !state,
+        };
+        let value = if constant {
             g.add_const(format!("c{i}"), t.clone())
         } else {
             g.add_input(format!("x{i}"), t.dtype, t.shape.clone())
@@ -346,6 +360,10 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
             memory.add_bytes(&vec![0xff; n])
         })
         .collect();
+    let cut = lowering.kernels.iter().flat_map(|k| &k.offsets).any(|offset| *offset > 0);
+    if variant.parts() && !cut {
+        return Err(Failure::Wrong("the weights are read at once".into()));
+    }
     for k in lowering.kernels {
         if std::env::var_os("DRIFT_OP").is_some() {
             println!("{} {variant:?}: {}", case.name, k.kernel.name);
@@ -369,7 +387,17 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
                     (None, None) => return Err(Failure::Interpret("unbound value".into())),
                 },
             };
-            binds.push(Bind::all(object));
+            // bound to no more than it says: it must not reach into the next part
+            let n = binding.tensor.0 as usize;
+            let len_bytes = variant.parts().then(|| bound_bytes(binding));
+            let before: u64 = physical
+                .bindings
+                .iter()
+                .filter(|b| b.tensor == binding.tensor && b.part < binding.part)
+                .map(|b| bound_bytes(b))
+                .sum();
+            let offset_bytes = k.offsets[n] + before;
+            binds.push(Bind { object, offset_bytes, len_bytes });
         }
         interp::run(&physical, &memory, &binds, &Options::strict())
             .map_err(|e| Failure::Interpret(e.to_string()))?;
@@ -384,6 +412,16 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
         compare(i, want, &got, def.accuracy.tolerance(dtype))?;
     }
     Ok(true)
+}
+
+/// Bytes of a buffer binding, rounded to words.
+fn bound_bytes(binding: &drift_kernel::Binding) -> u64 {
+    match &binding.ty {
+        BindingType::Buffer { elem, len } => {
+            (len * u64::from(elem.width) * elem.scalar.bytes()).next_multiple_of(4)
+        }
+        BindingType::Image { .. } => 0,
+    }
 }
 
 /// Operators whose results the compiler puts in slices.

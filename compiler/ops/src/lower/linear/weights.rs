@@ -24,16 +24,17 @@ const LOW: u32 = 0x0f0f_0f0f;
 const ONE: u32 = 0x3f80_0000;
 
 impl Weights {
-    /// Operands `first` (data) and `first + 1` (scales) of the node.
+    /// Operands `first` (data) and `first + 1` (scales) of the node; `n` counts the rows that
+    /// kernels being written read (see [`Lowering::rows`]).
     pub fn of(
         l: &Lowering<'_>,
         k: &KernelArgs,
         first: usize,
         (scheme, n, columns): (Scheme, usize, usize),
     ) -> Result<Weights> {
-        let data = l.operand(k, first)?;
+        let data = l.operand_rows(k, first)?;
         let has_scales = scheme.scales_type(n, columns).is_some();
-        let scales = if has_scales { Some(l.operand(k, first + 1)?) } else { None };
+        let scales = if has_scales { Some(l.operand_rows(k, first + 1)?) } else { None };
         Ok(Weights { scheme, n, k: columns, data, scales })
     }
 

@@ -180,7 +180,8 @@ impl Plan {
     /// at once, and in registers before.
     pub fn makes_x(&self, p: &Linear) -> bool {
         let rounds = p.k.div_ceil(4 * self.invocations as usize);
-        p.spec.post.is_some() && p.m == 1 && self.chunks == 1 && rounds <= 4
+        let made = p.rows.is_some();
+        p.spec.post.is_some() && !made && p.m == 1 && self.chunks == 1 && rounds <= 4
     }
 
     pub fn teams(&self) -> u32 {
