@@ -13,7 +13,7 @@
 //!   JavaScript replays it without checks of its own.
 
 pub mod abi;
-mod caps;
+pub mod caps;
 mod json;
 mod program;
 pub mod reader;

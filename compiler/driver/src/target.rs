@@ -98,7 +98,8 @@ impl TargetSpec {
         let units = device.facts.compute_units.map(|units| (units * 1024.0) as u64);
         // a processor's threads, each of which runs whole workgroups
         let on_cpu =
-            ["lavapipe", "webgpu-lavapipe", "pocl", "swiftshader"].contains(&device.id.as_str());
+            ["lavapipe", "webgpu-lavapipe", "pocl", "swiftshader", "webgpu-swiftshader"]
+                .contains(&device.id.as_str());
         Some(TargetSpec {
             id: device.id.clone(),
             dialect: dialect_of(api),

@@ -39,6 +39,11 @@ impl Variant {
         &self.bundle.variant(self.index).plan
     }
 
+    /// The whole bundle, for who takes variants out of it himself.
+    pub fn bundle(&self) -> &[u8] {
+        self.bundle.bytes()
+    }
+
     /// Code of a shader, by the number that pipelines name.
     pub fn shader(&self, index: u32) -> &[u8] {
         self.bundle.shader(self.index, index)

@@ -1,19 +1,21 @@
 //! The device that tests run on.
 
+use crate::chromium;
 use drift_bundle::caps::Api;
 use drift_runtime::{Device, RuntimeErrorKind};
 use std::sync::Once;
 
-/// The API under test: what `DRIFT_BACKEND` names (`vulkan`, `opencl`, `webgpu`), or Vulkan.
+/// The API under test: what `DRIFT_BACKEND` names (`vulkan`, `opencl`, `webgpu`, ...), or Vulkan.
 pub fn api() -> Api {
     match std::env::var("DRIFT_BACKEND").unwrap_or_default().as_str() {
         "" | "vulkan" => Api::Vulkan,
         "opencl" => Api::OpenCl,
-        "webgpu" | WEBGPU_CORE => Api::WebGpu,
+        "webgpu" | WEBGPU_CORE | CHROMIUM => Api::WebGpu,
         // emitted MSL on the CPU: see drift-msl-cpu
         "metal-cpu" => Api::Metal,
         other => panic!(
-            "DRIFT_BACKEND={other}: there are vulkan, opencl, webgpu, {WEBGPU_CORE} and metal-cpu"
+            "DRIFT_BACKEND={other}: there are vulkan, opencl, webgpu, {WEBGPU_CORE}, {CHROMIUM} and \
+             metal-cpu"
         ),
     }
 }
@@ -21,6 +23,14 @@ pub fn api() -> Api {
 /// `DRIFT_BACKEND` for WebGPU without any extension: the device is opened without subgroups and
 /// without f16, which validation then refuses.
 const WEBGPU_CORE: &str = "webgpu-core";
+
+/// `DRIFT_BACKEND` for WebGPU in a page of headless Chromium ([`crate::chromium`]).
+const CHROMIUM: &str = "chromium";
+
+/// Whether [`CHROMIUM`] was asked for.
+pub fn in_chromium() -> bool {
+    std::env::var("DRIFT_BACKEND").is_ok_and(|v| v == CHROMIUM)
+}
 
 /// Whether [`WEBGPU_CORE`] was asked for.
 pub fn core_only() -> bool {
@@ -47,7 +57,12 @@ pub fn device_of(api: Api) -> Option<Device> {
         }
     });
     if api == Api::Metal {
-        return metal_on_cpu();
+        // an error in our own headers is no reason to skip
+        let missing = drift_msl_cpu::missing().filter(|e| e.contains("is installed"));
+        return made(missing, drift_msl_cpu::device);
+    }
+    if api == Api::WebGpu && in_chromium() {
+        return made(chromium::missing(), chromium::device);
     }
     let opened = match std::env::var("DRIFT_DEVICE") {
         Ok(filter) if !filter.is_empty() && api == self::api() => Device::find(&filter),
@@ -71,18 +86,20 @@ pub fn device_of(api: Api) -> Option<Device> {
     }
 }
 
-fn metal_on_cpu() -> Option<Device> {
-    match drift_msl_cpu::device() {
-        Ok(device) => Some(device),
-        Err(e) if std::env::var("DRIFT_REQUIRE_GPU").is_ok_and(|v| v == "1") => {
-            panic!("DRIFT_REQUIRE_GPU=1, but {e}")
+/// A device of the tests' own, if nothing is missing for it.
+fn made(
+    missing: Option<String>,
+    device: impl FnOnce() -> Result<Device, String>,
+) -> Option<Device> {
+    match missing {
+        Some(why) if std::env::var("DRIFT_REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+            panic!("DRIFT_REQUIRE_GPU=1, but {why}")
         }
-        // an error in our own headers is no reason to skip
-        Err(e) => {
-            assert!(e.contains("is installed"), "{e}");
-            println!("skipped: {e}");
+        Some(why) => {
+            println!("skipped: {why}");
             None
         }
+        None => Some(device().unwrap_or_else(|e| panic!("{e}"))),
     }
 }
 

@@ -7,6 +7,7 @@
 //! - `tests/backends.rs` holds docs/backends.md to the results of these suites.
 
 pub mod array;
+pub mod chromium;
 pub mod compare;
 pub mod gpu;
 pub mod language;

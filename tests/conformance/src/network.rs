@@ -3,7 +3,7 @@
 use crate::shared::{Case, Network};
 use crate::{meaning, worst};
 use drift_bundle::Meta;
-use drift_bundle::caps::Api;
+use drift_bundle::caps::{Api, Features};
 use drift_driver::dims::DimBindings;
 use drift_driver::memory::Strategy;
 pub use drift_driver::target::Precision;
@@ -24,14 +24,24 @@ pub fn target_for(device: &Device) -> &'static str {
     match (device.capabilities().api, device.info().kind) {
         (Api::Vulkan, _) if swiftshader => "swiftshader",
         (Api::OpenCl, DeviceKind::Cpu) => "pocl",
+        (Api::OpenCl, _) if takes_ptx(device) => "opencl-h200",
         (Api::OpenCl, _) => "opencl-generic",
         (Api::WebGpu, _) if crate::gpu::core_only() => "webgpu-generic",
+        // in Chromium
+        (Api::WebGpu, _) if device.capabilities().device_name.contains("swiftshader") => {
+            "webgpu-swiftshader"
+        }
         (Api::WebGpu, DeviceKind::Cpu) => "webgpu-lavapipe",
         (Api::WebGpu, _) => "webgpu-modern",
         (Api::Metal, _) => "metal-generic",
         (_, DeviceKind::Cpu) => "lavapipe",
         _ => "vulkan-modern",
     }
+}
+
+/// NVIDIA's OpenCL: whatever the GPU, kernels are those of the largest.
+fn takes_ptx(device: &Device) -> bool {
+    device.capabilities().features.contains(Features::INLINE_PTX)
 }
 
 /// A target of the same API with fewer features.

@@ -1,14 +1,17 @@
-//! What the operator suites found, as files: the source of docs/backends.md.
+//! What the suites found, as files: the source of docs/backends.md.
 //!
-//! With `DRIFT_RESULTS=FOLDER` each suite writes one file, a JSON object per line and operator
-//! ([`Row`]). `cargo xtask backends` runs the suites so, sums their lines up to
-//! `docs/backends/<driver>.json` ([`Summary`]) and renders the page from all summaries ([`page`]).
+//! With `DRIFT_RESULTS=FOLDER` each suite of operators and each test of a model ([`Tally`]) writes one
+//! file, a JSON object per line and operator or model ([`Row`]). `cargo xtask backends` runs the suites
+//! so, sums their lines up to `docs/backends/<driver>.json` ([`Summary`]) and renders the page from all
+//! summaries ([`page`]).
 
 mod page;
 mod summary;
+mod tally;
 
 pub use page::page;
 pub use summary::{Counts, Summary, read_all};
+pub use tally::Tally;
 
 use drift_runtime::Device;
 use serde::{Deserialize, Serialize};
@@ -37,12 +40,25 @@ impl Driver {
     }
 }
 
-/// What came of the cases of one operator in one setup. Cases that the setup does not change are
-/// not counted.
+/// Whose results a line has.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suite {
+    #[default]
+    Operators,
+    Networks,
+    LanguageModels,
+}
+
+/// What came of the cases of one operator in one setup, or of one model compiled in one way. Cases
+/// that the setup does not change are not counted.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Row {
+    #[serde(default)]
+    pub suite: Suite,
+    /// Or the model's name.
     pub operator: String,
-    /// `storage, element type`.
+    /// `storage, element type`; of a model, what it was compiled to.
     pub setup: String,
     pub passed: usize,
     /// Of those, with values moved to f32 or to buffers.
@@ -65,7 +81,7 @@ struct Line {
 
 /// Writes the rows of a whole suite where `DRIFT_RESULTS` says; does nothing without it. A suite
 /// that was narrowed (`DRIFT_OP`, `DRIFT_CASE`) is no result.
-pub fn record(driver: &Driver, setup: &str, rows: &[Row]) {
+pub fn record(driver: &Driver, name: &str, rows: &[Row]) {
     let Some(folder) = std::env::var_os("DRIFT_RESULTS").map(PathBuf::from) else { return };
     if ["DRIFT_OP", "DRIFT_CASE"].iter().any(|name| std::env::var_os(name).is_some()) {
         return println!("no results written: only a part of the suite ran");
@@ -77,7 +93,7 @@ pub fn record(driver: &Driver, setup: &str, rows: &[Row]) {
         text.push('\n');
     }
     let name: String =
-        setup.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let path = folder.join(format!("{}-{name}.jsonl", driver.api));
     let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, text));
     written.unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -5,7 +5,7 @@ use crate::language::{
     begin, compile, data, error, folder, generator, ids_of, json, logits, npy_ids, npy_logits,
 };
 use crate::op_case::Setup;
-use crate::suite::{Bench, Cases, in_images};
+use crate::suite::{Bench, Cases, in_images, setup};
 use crate::{Loaded, Precision, shared};
 use drift_bundle::caps::{Api, ImageKind};
 use drift_driver::models::{KvCache, Options};
@@ -22,6 +22,14 @@ pub fn slices_of_f16(api: Api, cases: Cases) {
     let Some(bench) = Bench::of(api) else { return };
     let base = bench.setup("slices, f16");
     let setup = Setup { float: Elem::F16, slices: true, constants: true, ..base };
+    bench.check(&setup, cases, |_| true);
+}
+
+/// The same with f16 in pairs inside 32-bit words, which every device has.
+pub fn slices_of_packed_f16(api: Api, cases: Cases) {
+    let Some(bench) = Bench::of(api) else { return };
+    let base = setup("slices, packed f16", bench.baseline);
+    let setup = Setup { float: Elem::F16Packed, slices: true, constants: true, ..base };
     bench.check(&setup, cases, |_| true);
 }
 

@@ -26,24 +26,17 @@ struct Known {
 }
 
 const KNOWN: &[Known] = &[
-    Known {
-        api: Api::Vulkan,
-        device: "SwiftShader",
-        // halves are judged more mildly
-        setup: "f32",
-        operator: "pointwise",
-        case: "sin",
-        why: ROUGH_SINE,
-    },
-    Known {
-        api: Api::Vulkan,
-        device: "SwiftShader",
-        setup: "f32",
-        operator: "pointwise",
-        case: "cos",
-        why: ROUGH_SINE,
-    },
+    rough_sine(Api::Vulkan, "SwiftShader", "sin"),
+    rough_sine(Api::Vulkan, "SwiftShader", "cos"),
+    // the same driver, as Chromium names it
+    rough_sine(Api::WebGpu, "swiftshader", "sin"),
+    rough_sine(Api::WebGpu, "swiftshader", "cos"),
 ];
+
+const fn rough_sine(api: Api, device: &'static str, case: &'static str) -> Known {
+    // halves are judged more mildly
+    Known { api, device, setup: "f32", operator: "pointwise", case, why: ROUGH_SINE }
+}
 
 const ROUGH_SINE: &str = "the driver's sin and cos are off by up to 1.9e-4: more than we allow (5e-5), \
                           less than Vulkan does (2^-11)";

@@ -6,6 +6,7 @@ use drift_conformance::language::{
     npy_logits,
 };
 use drift_conformance::network::target_for;
+use drift_conformance::results::{Suite, Tally};
 use drift_conformance::{Precision, gpu};
 use drift_driver::models::{KvCache, Options, Quantize};
 use drift_runtime::Device;
@@ -27,6 +28,10 @@ fn exact(context: usize) -> Options {
     }
 }
 
+fn tally(device: &Device, model: &str, way: &str) -> Tally {
+    Tally::new(device, Suite::LanguageModels, model, way)
+}
+
 fn checked(device: &Device) {
     gpu::check_validation(device).unwrap_or_else(|e| panic!("{e}"));
 }
@@ -34,6 +39,7 @@ fn checked(device: &Device) {
 /// Cases and greedy tokens of a folder's `refs.json`.
 fn check(name: &str) {
     let (Some(folder), Some(device)) = (folder(name), gpu::device()) else { return };
+    let mut tally = tally(&device, name, "f32");
     let refs = json(&folder.join("refs.json"));
     let context = refs["context"].as_u64().map_or(64, |n| n as usize);
     let compiled = compile(&folder, &exact(context), target_for(&device));
@@ -47,11 +53,13 @@ fn check(name: &str) {
             let e = error(&got, &want);
             println!("{name}: {} ids, {prefilled} by prefill: error {e:.1e}", ids.len());
             assert!(e <= EXACT, "{name}: {} ids, {prefilled} by prefill: {e:.2e}", ids.len());
+            tally.pass();
         }
     }
     let (from, want) = (ids_of(&refs["greedy_from"]), ids_of(&refs["greedy_ids"]));
     begin(&mut g, from.len()).and_then(|()| g.prefill(&from)).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(g.decode(want.len()).unwrap_or_else(|e| panic!("{e}")), want, "{name}: greedy");
+    tally.pass();
     checked(&device);
 
     // a text several times as long as the rings, which hold a window and a piece of the prompt
@@ -65,6 +73,7 @@ fn check(name: &str) {
         let e = error(&got[got.len() - want.len()..], &want);
         println!("{name}: {} ids, {prefilled} by prefill: error {e:.1e}", ids.len());
         assert!(e <= EXACT, "{name}: {} ids, {prefilled} by prefill: {e:.2e}", ids.len());
+        tally.pass();
     }
     checked(&device);
 }
@@ -117,8 +126,9 @@ fn shared_gpt2() {
 }
 
 /// Continuations of a file of prompts: all tokens up to the first near tie.
-fn check_greedy(folder: &Path, answers: &Path, least: usize) {
+fn check_greedy(name: &str, folder: &Path, answers: &Path, least: usize) {
     let Some(device) = gpu::device() else { return };
+    let mut tally = tally(&device, name, "f32");
     let compiled = compile(folder, &exact(512), target_for(&device));
     let mut g = generator(&device, &compiled);
     for answer in json(answers).as_array().expect("a list") {
@@ -129,6 +139,7 @@ fn check_greedy(folder: &Path, answers: &Path, least: usize) {
         g.truncate(0).and_then(|()| g.prefill(&prompt)).unwrap_or_else(|e| panic!("{e}"));
         let got = g.decode(want.len()).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(got[..clear], want[..clear], "behind {:?}", answer["prompt"]);
+        tally.pass();
     }
     checked(&device);
 }
@@ -137,14 +148,14 @@ fn check_greedy(folder: &Path, answers: &Path, least: usize) {
 #[test]
 fn stories() {
     let Some(folder) = folder("llm_stories260k_hf") else { return };
-    check_greedy(&folder, &data().join("stories260k_greedy_200.json"), 20);
+    check_greedy("stories260k", &folder, &data().join("stories260k_greedy_200.json"), 20);
 }
 
 /// The model that `driftc demo` speaks with.
 #[test]
 fn tales() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/tales");
-    check_greedy(&folder, &folder.join("greedy_f64.json"), 100);
+    check_greedy("tales", &folder, &folder.join("greedy_f64.json"), 100);
 }
 
 /// Quantized weights and caches: kernels against the references of the same operators on the same
@@ -162,6 +173,8 @@ fn quantized() {
         ("q8g64", KvCache::F32),
         ("q4g128", KvCache::F32),
     ] {
+        let cache = format!("{kv_cache:?}").to_lowercase();
+        let mut tally = tally(&device, "llama31", &format!("{scheme}, {cache} cache"));
         let quantize = Quantize::parse(scheme).expect("a scheme");
         let o = Options { quantize, kv_cache, ..exact(64) };
         let want = Reference::new(&folder, &o).logits(ids);
@@ -174,6 +187,7 @@ fn quantized() {
             let e = error(&got, &want);
             println!("{scheme}, cache {kv_cache:?}, {prefilled} by prefill: error {e:.1e}");
             assert!(e <= bound, "{scheme}, cache {kv_cache:?}, {prefilled} by prefill: {e:.2e}");
+            tally.pass();
         }
     }
     checked(&device);
@@ -185,6 +199,7 @@ fn mixed() {
     let Some(device) = gpu::device() else { return };
     // measured: 7e-4 at most
     for name in ["llama31", "gemma2", "gpt2"] {
+        let mut tally = tally(&device, name, "mixed");
         let folder = data().join(name);
         let o = Options { context: Some(64), chunk: 16, ..Options::default() };
         let compiled = compile(&folder, &o, target_for(&device));
@@ -194,6 +209,7 @@ fn mixed() {
         let e = error(&got, &npy_logits(&folder.join("logits.npy")));
         println!("{name}, mixed: error {e:.1e}");
         assert!(e <= 5e-3, "{name}: {e:.2e}");
+        tally.pass();
     }
     checked(&device);
 }
@@ -210,6 +226,7 @@ fn quantized_tales() {
     // integer products round activations to 255 levels: measured 1.1e-2 behind five layers. The text
     // stays what the unquantized model tells for as long as 8 bits hold the trained weights.
     for (scheme, bound, told_alike) in [("q8", 3e-2, 20), ("q4g32", 3e-2, 0), ("8/4/4", 3e-2, 0)] {
+        let mut tally = tally(&device, "tales", &format!("{scheme}, mixed"));
         let quantize = Quantize::parse(scheme).expect("a scheme");
         let o = Options { quantize, context: Some(256), chunk: 16, ..Options::default() };
         let want = Reference::new(&folder, &o).logits(&ids);
@@ -225,6 +242,7 @@ fn quantized_tales() {
         println!("{scheme}: error {e:.1e}, {same} tokens as in f64");
         assert!(e <= bound, "{scheme}: {e:.2e}");
         assert!(same >= told_alike, "{scheme}: only {same} tokens are as in f64: {more:?}");
+        tally.pass();
     }
     checked(&device);
 }

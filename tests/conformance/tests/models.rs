@@ -4,6 +4,7 @@
 //! that works although it is listed fails its test, so that the list stays true.
 
 use drift_conformance::network::{self, Loaded, Precision};
+use drift_conformance::results::{Suite, Tally};
 use drift_conformance::{gpu, shared};
 use std::time::Instant;
 
@@ -23,7 +24,9 @@ const NOT_YET: &[(&str, Option<Way>, &str)] = &[];
 
 fn check(name: &str, way: Way) {
     let (Some(network), Some(device)) = (shared::network(name), gpu::device()) else { return };
-    let outcome = run(&network, &device, way);
+    let compiled_to = format!("{way:?}").to_lowercase();
+    let mut tally = Tally::new(&device, Suite::Networks, name, &compiled_to);
+    let outcome = run(&network, &device, way, &mut tally);
     let known = NOT_YET.iter().find(|(n, w, _)| *n == name && w.is_none_or(|w| w == way));
     match (outcome, known) {
         (Ok(()), None) => {}
@@ -33,13 +36,19 @@ fn check(name: &str, way: Way) {
             )
         }
         (Err(e), Some((_, _, why))) if e.contains(why) => {
+            tally.expected(why);
             println!("expected failure: {name} {way:?}: {e}");
         }
         (Err(e), _) => panic!("{name} {way:?}: {e}"),
     }
 }
 
-fn run(network: &shared::Network, device: &drift_runtime::Device, way: Way) -> Result<(), String> {
+fn run(
+    network: &shared::Network,
+    device: &drift_runtime::Device,
+    way: Way,
+    tally: &mut Tally,
+) -> Result<(), String> {
     let own = network::target_for(device);
     let (precision, target) = match way {
         Way::F32 => (Precision::F32, own),
@@ -68,6 +77,7 @@ fn run(network: &shared::Network, device: &drift_runtime::Device, way: Way) -> R
         for line in loaded.check(network, &case, precision)? {
             println!("{line}");
         }
+        tally.pass();
         println!("case {i}: {:.2?}", start.elapsed());
     }
     gpu::check_validation(device)

@@ -1,6 +1,7 @@
 //! `cargo xtask backends`: docs/backends.md and the results it is written from.
 
 use crate::command::{cargo, execute, stdout_of};
+use crate::npm;
 use std::path::{Path, PathBuf};
 
 /// What to do before the page is written.
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub enum Results {
     /// Nothing: render the committed results.
     Committed,
-    /// Run the operator suites on the driver that the environment names, and keep the results as ID.
+    /// Run the suites on the driver that the environment names, and keep the results as ID.
     Run(String),
     /// Keep a folder of results as ID.
     Folder(String, PathBuf),
@@ -44,8 +45,15 @@ pub fn run(root: &Path, results: &Results) -> bool {
                 true => cargo(root, &["nextest", "run", "--profile", "opencl"]),
                 false => cargo(root, &["test", "--no-fail-fast"]),
             };
-            suite.args(["--package", "drift-conformance", "--test", "ops"]);
+            suite.args(["--package", "drift-conformance"]);
+            for test in ["ops", "models", "llm"] {
+                suite.args(["--test", test]);
+            }
             suite.env("DRIFT_RESULTS", &folder).env("DRIFT_REQUIRE_GPU", "1");
+            if std::env::var("DRIFT_BACKEND").is_ok_and(|name| name == "chromium") {
+                let Some(package) = npm::build(root) else { return false };
+                suite.env("DRIFT_WEB", package);
+            }
             passed = execute(suite, false);
             write.arg(id).arg(folder);
         }

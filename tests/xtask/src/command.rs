@@ -1,5 +1,6 @@
 //! Child processes: how they are built, echoed, run and read. None of them ever gets our stdin.
 
+pub use drift_chromium::browser::on_path;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -57,11 +58,4 @@ pub fn execute(mut command: Command, to_stderr: bool) -> bool {
 pub fn stdout_of(mut command: Command) -> Option<String> {
     let output = command.stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Is `program` an executable file somewhere on PATH?
-pub fn on_path(program: &str) -> bool {
-    let Some(path) = std::env::var_os("PATH") else { return false };
-    std::env::split_paths(&path)
-        .any(|dir| dir.join(program).is_file() || dir.join(format!("{program}.exe")).is_file())
 }

@@ -31,8 +31,9 @@ cargo xtask <command>
           Write the golden files anew (DRIFT_BLESS=1); read the diff before you commit it.
   backends [ID [FOLDER]]
           Write docs/backends.md from the results in docs/backends. With an ID (lavapipe, pocl, ...) first
-          run the operator suites on the driver that DRIFT_BACKEND and DRIFT_DEVICE name and keep their
-          results under this ID; with a FOLDER, keep the results that are there (DRIFT_RESULTS=FOLDER).
+          run operators, networks and language models on the driver that DRIFT_BACKEND and DRIFT_DEVICE
+          name and keep their results under this ID; with a FOLDER, keep the results that are there
+          (DRIFT_RESULTS=FOLDER). DRIFT_BACKEND=chromium runs them in a page.
   size    Build examples/minimal and hold its stripped size against the budget.
   npm     Build the browser's runtime as an npm package folder (target/npm) and hold its size
           against the budget.

@@ -1,8 +1,8 @@
 //! The examples for browsers as a folder of static files, with the runtime and compiled models.
 
-use crate::browser::server::Server;
 use crate::command::{cargo, command, execute};
 use crate::npm;
+use drift_chromium::Server;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -79,6 +79,9 @@ fn announce_models(root: &Path) {
     }
 }
 
+/// The conformance tests that run on every API.
+const FULL_TESTS: [&str; 4] = ["ops", "models", "llm", "limits"];
+
 struct Suite<'a> {
     root: &'a Path,
     options: &'a Options,
@@ -100,6 +103,7 @@ impl Suite<'_> {
             // without subgroups and f16
             self.another_api("WebGPU core", "webgpu-core", "webgpu");
             self.another_api("MSL on the CPU", "metal-cpu", "opencl");
+            self.in_chromium("Chromium, all", &FULL_TESTS);
             self.swiftshader();
         }
         if self.includes("drift-bundle") {
@@ -124,6 +128,9 @@ impl Suite<'_> {
         if self.includes("drift-web") {
             self.timed("npm", "cargo xtask npm", crate::npm::run);
             self.timed("browser", "cargo xtask browser", crate::browser::run);
+            if !self.options.full {
+                self.in_chromium("Chromium", &["chromium"]);
+            }
         }
         if self.options.full {
             let mut doc = self.cargo_for(&["doc"], "--workspace", &["--no-deps"]);
@@ -156,7 +163,23 @@ impl Suite<'_> {
 
     /// The conformance tests once more, on another API; the default run has a part of them.
     fn another_api(&mut self, name: &'static str, backend: &str, profile: &str) {
-        let tests = ["ops", "models", "llm", "limits"];
+        let mut command = self.conformance(profile, &FULL_TESTS);
+        command.env("DRIFT_BACKEND", backend);
+        self.step(name, command, "");
+    }
+
+    /// Conformance tests on the runtime for browsers, in a page.
+    fn in_chromium(&mut self, name: &'static str, tests: &[&str]) {
+        let mut command = self.conformance("opencl", tests);
+        // without the package, the tests say what they miss
+        if let Some(package) = crate::npm::build(self.root) {
+            command.env("DRIFT_WEB", package);
+        }
+        command.env("DRIFT_BACKEND", "chromium").env("DRIFT_REQUIRE_GPU", "1");
+        self.step(name, command, "");
+    }
+
+    fn conformance(&self, profile: &str, tests: &[&str]) -> Command {
         let mut command = match self.has_cargo("nextest") {
             // kernels are compiled on a CPU for a CPU: tests take minutes the first time
             true => cargo(self.root, &["nextest", "run", "--profile", profile]),
@@ -166,8 +189,7 @@ impl Suite<'_> {
         tests.iter().for_each(|test| {
             command.args(["--test", test]);
         });
-        command.env("DRIFT_BACKEND", backend);
-        self.step(name, command, "");
+        command
     }
 
     /// The operators on another Vulkan driver: the one that comes with Chromium.
@@ -197,8 +219,7 @@ impl Suite<'_> {
     /// The runtime and its C interface, type-checked for phones.
     fn phones(&mut self) {
         let targets = [
-            // no OpenCL: dlopen2 0.9.0, which loads its library, does not compile for Android
-            ("Android", "aarch64-linux-android", "vulkan,mmap"),
+            ("Android", "aarch64-linux-android", "opencl,vulkan,mmap"),
             ("C, iOS", "aarch64-apple-ios", "metal,mmap"),
         ];
         for (name, target, features) in targets {

@@ -28,7 +28,8 @@ fn run(args: &[String]) -> Result<(), String> {
         [] => {}
         [id, results] => {
             std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-            let summary = Summary::of_results(id, Path::new(results))?;
+            let before = read_all(&folder)?.into_iter().find(|s| s.id == *id);
+            let summary = Summary::of_results(id, Path::new(results), before)?;
             write(&folder.join(format!("{id}.json")), &summary.text())?;
         }
         _ => return Err("usage: backends [ID RESULTS_FOLDER]".into()),

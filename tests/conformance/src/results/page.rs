@@ -1,14 +1,15 @@
 //! docs/backends.md from the summaries.
 
-use super::summary::{Counts, Reasons, Summary};
+use super::summary::{Counts, Reasons, Summary, Table};
 use std::collections::{BTreeMap, BTreeSet};
 
 const HEAD: &str = "\
 # Back ends: what passes where
 
-Written from the results of the operator suites (`docs/backends/*.json`) by `cargo xtask backends`; a
-test keeps the page equal to them. Every case of every operator is compiled, run on the driver and
-compared with the operator's reference in f64 (`tests/conformance`).
+Written from the results of the suites (`docs/backends/*.json`) by `cargo xtask backends`; a test keeps
+the page equal to them. Every case of every operator is compiled, run on the driver and compared with
+the operator's reference in f64 (`tests/conformance`); so are networks, with what onnxruntime or PyTorch
+gives, and language models, with logits in f64 and the tokens that follow from them.
 
 A cell is **passed**, then, where there are any: `u` *unsupported, because*: Drift refuses the case with
 a reason (listed below), `x` *expected failure*: it fails and is listed with a cause, so that a pass
@@ -17,7 +18,7 @@ target cannot hold a value as the setup asks, the compiler moves it to f32 or to
 such cases count as passed.
 ";
 
-/// Renders the page. Summaries keep their order; setups and operators are sorted.
+/// Renders the page. Summaries keep their order; setups, operators and models are sorted.
 pub fn page(summaries: &[Summary]) -> String {
     let mut out = HEAD.to_owned();
     drivers(&mut out, summaries);
@@ -29,60 +30,93 @@ pub fn page(summaries: &[Summary]) -> String {
     header(&mut out, &["storage", "type"], summaries);
     for setup in &setups {
         let (storage, elem) = split(setup);
-        let cells = summaries.iter().map(|s| s.sum(None, Some(setup)));
+        let cells = summaries.iter().map(|s| sum(&s.operators, None, Some(setup)));
         row(&mut out, &[storage, elem], cells);
     }
 
     out += "\n## Operators\n\nSums over all storages and element types.\n\n";
     header(&mut out, &["operator"], summaries);
     for operator in &operators {
-        let cells = summaries.iter().map(|s| s.sum(Some(operator), None));
+        let cells = summaries.iter().map(|s| sum(&s.operators, Some(operator), None));
         row(&mut out, &[&format!("`{operator}`")], cells);
     }
+
+    out += NETWORKS;
+    cells(&mut out, &["network", "compiled to"], summaries, |s| &s.networks);
+    out += LANGUAGE_MODELS;
+    cells(&mut out, &["model", "compiled to"], summaries, |s| &s.language_models);
 
     reasons(&mut out, "Unsupported, because", summaries, |s| &s.unsupported);
     reasons(&mut out, "Expected failures", summaries, |s| &s.expected);
 
     out += "\n## Operator × storage × element type\n\n";
-    header(&mut out, &["operator", "storage", "type"], summaries);
-    for operator in &operators {
-        for setup in &setups {
-            let cells: Vec<Counts> =
-                summaries.iter().map(|s| s.sum(Some(operator), Some(setup))).collect();
-            if cells.iter().any(|c| *c != Counts::default()) {
-                let (storage, elem) = split(setup);
-                row(&mut out, &[&format!("`{operator}`"), storage, elem], cells.into_iter());
-            }
-        }
-    }
+    cells(&mut out, &["operator", "storage", "type"], summaries, |s| &s.operators);
     out
 }
 
-impl Summary {
-    /// Sum over one operator or all, one setup or all.
-    fn sum(&self, operator: Option<&String>, setup: Option<&String>) -> Counts {
-        let mut sum = Counts::default();
-        for (o, setups) in &self.operators {
-            for (s, counts) in setups {
-                if operator.is_none_or(|x| x == o) && setup.is_none_or(|x| x == s) {
-                    sum.add(*counts);
-                }
+const NETWORKS: &str = "
+## Networks
+
+Cases (inputs with all their outputs) per network and precision: `f32`; `mixed`, f16 storage as the
+device has it; `packed`, f16 storage for devices of the API with few features.
+
+";
+
+const LANGUAGE_MODELS: &str = "
+## Language models
+
+Comparisons per model: logits at every position, by prefill and by decode steps, and greedy tokens.
+
+";
+
+/// Sum over one operator or model or all, one setup or all.
+fn sum(table: &Table, name: Option<&String>, setup: Option<&String>) -> Counts {
+    let mut sum = Counts::default();
+    for (n, setups) in table {
+        for (s, counts) in setups {
+            if name.is_none_or(|x| x == n) && setup.is_none_or(|x| x == s) {
+                sum.add(*counts);
             }
         }
-        sum
+    }
+    sum
+}
+
+/// A table with a line per name and setup that has a result; of a setup, the parts have columns.
+fn cells<'a>(
+    out: &mut String,
+    columns: &[&str],
+    summaries: &'a [Summary],
+    of: impl Fn(&'a Summary) -> &'a Table,
+) {
+    let all = summaries.iter().flat_map(|s| of(s).iter());
+    let lines: BTreeSet<(&String, &String)> =
+        all.flat_map(|(name, setups)| setups.keys().map(move |setup| (name, setup))).collect();
+    header(out, columns, summaries);
+    for (name, setup) in lines {
+        let cells = summaries.iter().map(|s| sum(of(s), Some(name), Some(setup)));
+        let name = format!("`{name}`");
+        let (storage, elem) = split(setup);
+        match columns.len() {
+            3 => row(out, &[&name, storage, elem], cells),
+            _ => row(out, &[&name, setup], cells),
+        }
     }
 }
 
 fn drivers(out: &mut String, summaries: &[Summary]) {
-    *out += "\n## Drivers\n\n";
-    *out +=
-        "| driver | API | device | version | passed | unsupported | expected failures | failed |\n";
-    *out += "|---|---|---|---|---:|---:|---:|---:|\n";
+    *out += "\n## Drivers\n\nNetworks and language models are counted in comparisons.\n\n";
+    *out += "| driver | API | device | version | operators: passed | unsupported | expected failures | \
+             failed | networks | language models |\n";
+    *out += "|---|---|---|---|---:|---:|---:|---:|---:|---:|\n";
     for s in summaries {
-        let Counts(passed, unsupported, expected, failed) = s.sum(None, None);
+        let Counts(passed, unsupported, expected, failed) = sum(&s.operators, None, None);
+        let [networks, language] =
+            [&s.networks, &s.language_models].map(|table| cell(sum(table, None, None)));
         let (d, id) = (&s.driver, &s.id);
         *out += &format!(
-            "| {id} | {} | {} | {} | {passed} | {unsupported} | {expected} | {failed} |\n",
+            "| {id} | {} | {} | {} | {passed} | {unsupported} | {expected} | {failed} | {networks} | \
+             {language} |\n",
             d.api, d.device, d.version
         );
     }

@@ -1,6 +1,6 @@
 //! One driver's results in a file of a few kilobytes.
 
-use super::{Driver, Line, Row};
+use super::{Driver, Line, Row, Suite};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,10 @@ impl Counts {
     }
 }
 
-/// Why cases are not passed: reason -> operator -> cases.
+/// Operator -> setup -> counts; or model -> what it was compiled to -> counts.
+pub type Table = BTreeMap<String, BTreeMap<String, Counts>>;
+
+/// Why cases are not passed: reason -> operator or model -> cases.
 pub type Reasons = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// `docs/backends/<id>.json`.
@@ -30,15 +33,19 @@ pub struct Summary {
     #[serde(skip)]
     pub id: String,
     pub driver: Driver,
-    /// Operator -> setup -> counts.
-    pub operators: BTreeMap<String, BTreeMap<String, Counts>>,
+    pub operators: Table,
+    #[serde(default)]
+    pub networks: Table,
+    #[serde(default)]
+    pub language_models: Table,
     pub unsupported: Reasons,
     pub expected: Reasons,
 }
 
 impl Summary {
-    /// Sums up the lines of a folder of results, all of which must be of one driver.
-    pub fn of_results(id: &str, folder: &Path) -> Result<Summary, String> {
+    /// Sums up the lines of a folder of results, all of which must be of one driver. Of a suite that the
+    /// folder has not, the results of `before` stay if they are of the same driver.
+    pub fn of_results(id: &str, folder: &Path, before: Option<Summary>) -> Result<Summary, String> {
         let mut rows = Vec::new();
         let mut driver: Option<Driver> = None;
         for (path, text) in files(folder, "jsonl")? {
@@ -55,21 +62,58 @@ impl Summary {
             }
         }
         let driver = driver.ok_or_else(|| format!("{}: no results", folder.display()))?;
-        Ok(Summary::of_rows(id, driver, &rows))
+        let mut summary = Summary::of_rows(id, driver, &rows);
+        if let Some(before) = before.filter(|b| b.driver == summary.driver) {
+            summary.keep(before, |suite| !rows.iter().any(|r| r.suite == suite));
+        }
+        Ok(summary)
+    }
+
+    /// Takes over what an earlier summary has of some suites.
+    fn keep(&mut self, mut before: Summary, wanted: impl Fn(Suite) -> bool) {
+        for suite in [Suite::Operators, Suite::Networks, Suite::LanguageModels] {
+            if !wanted(suite) {
+                continue;
+            }
+            let table = std::mem::take(before.table_mut(suite));
+            for (from, to) in [
+                (&before.unsupported, &mut self.unsupported),
+                (&before.expected, &mut self.expected),
+            ] {
+                for (why, names) in from {
+                    let of_suite = names.iter().filter(|(name, _)| table.contains_key(*name));
+                    for (name, n) in of_suite {
+                        to.entry(why.clone()).or_default().insert(name.clone(), *n);
+                    }
+                }
+            }
+            *self.table_mut(suite) = table;
+        }
+    }
+
+    fn table_mut(&mut self, suite: Suite) -> &mut Table {
+        match suite {
+            Suite::Operators => &mut self.operators,
+            Suite::Networks => &mut self.networks,
+            Suite::LanguageModels => &mut self.language_models,
+        }
     }
 
     fn of_rows(id: &str, driver: Driver, rows: &[Row]) -> Summary {
         let mut summary = Summary {
             id: id.to_owned(),
             driver,
-            operators: BTreeMap::new(),
+            operators: Table::new(),
+            networks: Table::new(),
+            language_models: Table::new(),
             unsupported: Reasons::new(),
             expected: Reasons::new(),
         };
         for row in rows {
             let counts = Counts::of(row);
             if counts != Counts::default() {
-                let setups = summary.operators.entry(row.operator.clone()).or_default();
+                let table = summary.table_mut(row.suite);
+                let setups = table.entry(row.operator.clone()).or_default();
                 setups.entry(row.setup.clone()).or_default().add(counts);
             }
             for (from, to) in [
@@ -90,6 +134,8 @@ impl Summary {
         let driver = json(&self.driver);
         let parts = [
             ("operators", lines(&self.operators)),
+            ("networks", lines(&self.networks)),
+            ("language_models", lines(&self.language_models)),
             ("unsupported", lines(&self.unsupported)),
             ("expected", lines(&self.expected)),
         ];
@@ -168,7 +214,10 @@ mod tests {
     fn reasons_that_differ_by_an_amount_are_one() {
         let why = "limits.images: needs 192, device has 30";
         assert_eq!(without_numbers(why), "limits.images: needs more, device has 30");
-        assert_eq!(without_numbers("Msl has no 82 binding slots"), "Msl has no that many binding slots");
+        assert_eq!(
+            without_numbers("Msl has no 82 binding slots"),
+            "Msl has no that many binding slots"
+        );
         assert_eq!(without_numbers("needs\nf16"), "needs f16");
     }
 
@@ -187,5 +236,18 @@ mod tests {
         let text = summary.text();
         summary.id.clear();
         assert_eq!(serde_json::from_str::<Summary>(&text).expect("JSON"), summary);
+    }
+
+    #[test]
+    fn suites_that_did_not_run_keep_their_results() {
+        let driver = Driver { api: "vulkan".into(), device: "a".into(), version: "1".into() };
+        let operators = [row("conv", "buffers, f32", 3, &[("too large", 2)])];
+        let before = Summary::of_rows("x", driver.clone(), &operators);
+        let network = Row { suite: Suite::Networks, ..row("mnist", "f32", 1, &[]) };
+        let mut now = Summary::of_rows("x", driver, &[network]);
+        now.keep(before.clone(), |suite| suite == Suite::Operators);
+        assert_eq!(now.operators, before.operators);
+        assert_eq!(now.unsupported, before.unsupported);
+        assert_eq!(now.networks["mnist"]["f32"], Counts(1, 0, 0, 0));
     }
 }

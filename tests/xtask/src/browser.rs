@@ -4,14 +4,10 @@
 //! `skipped: …`, `FAIL NAME: …`, at the end `done`. The examples are then opened as a person would,
 //! and photographed.
 
-mod chromium;
-pub mod server;
-
 use crate::command::execute;
 use crate::{npm, site};
-use chromium::Chromium;
-pub use chromium::program;
-use server::Server;
+pub use drift_chromium::program;
+use drift_chromium::{Chromium, Server};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
 //! Headless Chromium over its DevTools protocol: a pipe with JSON texts that end with a zero byte.
 
-use crate::command::on_path;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -12,6 +11,13 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// The program, if there is one.
 pub fn program() -> Option<&'static str> {
     NAMES.into_iter().find(|name| on_path(name))
+}
+
+/// Is `program` an executable file somewhere on PATH?
+pub fn on_path(program: &str) -> bool {
+    let Some(path) = std::env::var_os("PATH") else { return false };
+    std::env::split_paths(&path)
+        .any(|dir| dir.join(program).is_file() || dir.join(format!("{program}.exe")).is_file())
 }
 
 /// A running browser with one page.

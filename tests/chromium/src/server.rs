@@ -9,23 +9,29 @@
 //! | `/flip/N/` | byte N has another value |
 //! | `/hang-up/` | every second answer of more than 16 KiB breaks off after half of it |
 //!
-//! `POST /report` hands a line over; `GET /served` tells how many bytes of bundles were sent.
+//! `POST /report` hands a line over; `GET /served` tells how many bytes of bundles were sent. With `POST
+//! /exchange` a page hands over the answer to the last command ([`Server::ask`]) and gets the next one.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-/// Largest request body: one line of a report.
-const MAX_BODY_BYTES: usize = 1 << 20;
+/// Largest body of a report: one line.
+const MAX_REPORT_BYTES: usize = 1 << 20;
+/// Largest answer to a command: a few tensors.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
 
 pub struct Server {
     port: u16,
     /// Lines of `POST /report`.
     pub reports: Receiver<String>,
+    answers: Receiver<Vec<u8>>,
+    commands: Sender<Vec<u8>>,
 }
 
 struct Shared {
@@ -34,6 +40,8 @@ struct Shared {
     served: AtomicU64,
     answers: AtomicU64,
     reports: Mutex<Sender<String>>,
+    said: Mutex<Sender<Vec<u8>>>,
+    commands: Mutex<Receiver<Vec<u8>>>,
 }
 
 impl Server {
@@ -41,12 +49,16 @@ impl Server {
     pub fn start(port: u16, folders: Vec<(String, PathBuf)>) -> std::io::Result<Server> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
-        let (sender, reports) = channel();
+        let (report, reports) = channel();
+        let (answer, answers) = channel();
+        let (commands, command) = channel();
         let shared = Arc::new(Shared {
             folders,
             served: AtomicU64::new(0),
             answers: AtomicU64::new(0),
-            reports: Mutex::new(sender),
+            reports: Mutex::new(report),
+            said: Mutex::new(answer),
+            commands: Mutex::new(command),
         });
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -55,7 +67,27 @@ impl Server {
                 std::thread::spawn(move || shared.answer(stream));
             }
         });
-        Ok(Server { port, reports })
+        Ok(Server { port, reports, answers, commands })
+    }
+
+    /// What the page says first, before any command.
+    ///
+    /// # Errors
+    /// It said nothing for so long, or the server is gone.
+    pub fn hello(&self, patience: Duration) -> Result<Vec<u8>, String> {
+        self.answers.recv_timeout(patience).map_err(|e| match e {
+            RecvTimeoutError::Timeout => format!("the page said nothing for {patience:?}"),
+            RecvTimeoutError::Disconnected => "the server is gone".into(),
+        })
+    }
+
+    /// Gives the page a command and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Server::hello`].
+    pub fn ask(&self, command: Vec<u8>, patience: Duration) -> Result<Vec<u8>, String> {
+        self.commands.send(command).map_err(|_| "the server is gone".to_owned())?;
+        self.hello(patience)
     }
 
     pub fn address(&self) -> String {
@@ -113,8 +145,13 @@ impl Shared {
                 Some(_) => {}
             }
         }
+        if method == "POST" && path == "/exchange" {
+            let mut answer = vec![0; body.min(MAX_ANSWER_BYTES)];
+            reader.read_exact(&mut answer)?;
+            return self.exchange(&stream, answer);
+        }
         if method == "POST" {
-            let mut text = vec![0; body.min(MAX_BODY_BYTES)];
+            let mut text = vec![0; body.min(MAX_REPORT_BYTES)];
             reader.read_exact(&mut text)?;
             if let Ok(reports) = self.reports.lock() {
                 let _ = reports.send(String::from_utf8_lossy(&text).into_owned());
@@ -129,6 +166,19 @@ impl Shared {
         match self.file(&wish) {
             Some((bytes, kind)) => self.send_file(&stream, &wish, range, bytes, kind),
             None => send(&stream, "404 Not Found", "text/plain", "", b"no such file\n"),
+        }
+    }
+
+    /// Hands an answer over, waits for the next command and sends it.
+    fn exchange(&self, stream: &TcpStream, answer: Vec<u8>) -> std::io::Result<()> {
+        if let Ok(answers) = self.said.lock() {
+            let _ = answers.send(answer);
+        }
+        let command = self.commands.lock().ok().and_then(|commands| commands.recv().ok());
+        match command {
+            Some(command) => send(stream, "200 OK", BUNDLE, "", &command),
+            // nobody is going to ask any more
+            None => send(stream, "410 Gone", "text/plain", "", b""),
         }
     }
 
