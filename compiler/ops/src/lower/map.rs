@@ -1,7 +1,7 @@
 //! Archetype *map*: one invocation computes one element, or four neighbours, of the result from
 //! whatever elements of the operands it needs.
 
-use super::args::from_stored;
+use super::stored::from_stored;
 use super::{Grid, KernelArgs, Lowering, dispatch_1d, grid::linear_id};
 use crate::Result;
 use drift_ir::{DType, Shape, View};

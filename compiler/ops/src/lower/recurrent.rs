@@ -2,7 +2,7 @@
 //! time with its states in workgroup memory: invocations first share the rows of the product with
 //! the recurrent weights, then the hidden units.
 
-use super::args::to_stored;
+use super::stored::to_stored;
 use super::map::Input;
 use super::steps::apply;
 use super::{KernelArgs, Lowering};

@@ -7,10 +7,11 @@
 //! binding each do the same work at the same cost per row. All kernels that read a matrix cut it
 //! alike, so that a head and an embedding table which are one stay one in memory.
 
-use super::Lowering;
-use drift_ir::{Def, Shape};
-use drift_kernel::tensor::{Elem, Layout};
-use drift_kernel::{Builder, E};
+use super::{ArgRef, KernelArgs, Lowering, Out};
+use crate::Result;
+use drift_ir::{Def, Shape, View};
+use drift_kernel::tensor::{Elem, Layout, Storage};
+use drift_kernel::{Access, Builder, E, TensorArg, TensorId};
 
 /// Bindings start at multiples of this many bytes on every device.
 pub const ALIGNMENT: u64 = 256;
@@ -37,6 +38,66 @@ impl Rows {
     /// The number of such a row among these.
     pub fn local<'b>(self, b: &'b Builder, row: E<'b>) -> E<'b> {
         b.assume_max(row - self.first as u32, self.count as u64 - 1)
+    }
+}
+
+impl<'a> Lowering<'a> {
+    /// Operand `i`, a constant matrix or list: of its rows those of [`Lowering::rows`].
+    pub fn operand_rows(&self, k: &KernelArgs, i: usize) -> Result<TensorId> {
+        let (Some(rows), Some(Some(operand))) = (self.rows, self.node.operands.get(i)) else {
+            return self.operand(k, i);
+        };
+        let (elem, stored) = constant_rows(self, i)
+            .ok_or_else(|| self.unsupported(format!("operand {i} cannot be read in parts")))?;
+        let row_elems: usize = stored[1..].iter().product();
+        let mut part = stored.clone();
+        part[0] = rows.count;
+        let arg = TensorArg {
+            name: format!("x{i}"),
+            elem,
+            stored: part,
+            view: View::identity(),
+            layout: Layout::RowMajor,
+            storage: Storage::Buffer,
+            access: Access::Read,
+            base_elems: 0,
+            max_object_bytes: self.target.max_object_bytes,
+        };
+        let offset = (rows.first * row_elems) as u64 * elem.bytes();
+        Ok(k.push_at(arg, ArgRef::Value(operand.value), offset))
+    }
+
+    /// The store of elements `first` to `first + count` of the only row of the result, bound to
+    /// these alone: kernels that differ only in where they write are one, and none waits for
+    /// another. `None` where the result does not lie so that it can be bound like this.
+    pub fn out_range(&self, k: &KernelArgs, first: usize, count: usize) -> Option<Out<'a>> {
+        let (node, value) = (self.node, self.node.results[0]);
+        let place = self.result_placement(0);
+        let stored = &self.graph.value(value).shape;
+        let offset = first as u64 * place.elem.bytes();
+        let fits = node.epilogue.is_empty()
+            && node.store_view.is_identity()
+            && place.layout == Layout::RowMajor
+            && place.storage == Storage::Buffer
+            && place.base_elems == 0
+            && stored.last().is_some_and(|last| *last == stored.elems())
+            && offset.is_multiple_of(ALIGNMENT);
+        fits.then(|| {
+            let arg = TensorArg {
+                name: "y0".to_owned(),
+                elem: place.elem,
+                stored: [1, count].into(),
+                view: View::identity(),
+                layout: Layout::RowMajor,
+                storage: Storage::Buffer,
+                access: Access::Write,
+                base_elems: 0,
+                max_object_bytes: self.target.max_object_bytes,
+            };
+            let t = k.push_at(arg, ArgRef::Value(value), offset);
+            let dtype = self.graph.value(value).dtype;
+            Out::plain(node, t, dtype)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! it (any reduction, one kernel), or updates are written where they belong (no reduction, two
 //! kernels), or one invocation applies all updates of its column in order.
 
-use super::args::{from_stored, to_stored};
+use super::stored::{from_stored, to_stored};
 use super::gather::wrapped;
 use super::map::{Input, Map, WORKGROUP};
 use super::{KernelArgs, Lowering, dispatch_1d, elem_of, grid::linear_id};

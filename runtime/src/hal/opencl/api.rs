@@ -1,62 +1,31 @@
 //! The calls of OpenCL 1.2 that replaying needs, and owners of its objects.
 //!
-//! `cl3` declares the library's functions, which are looked up by name at run time. They are called
-//! directly and not through its wrappers: those ask for an event with every command, which a replay
-//! of hundreds has no use for, and look for the library in fewer places.
+//! The library is looked for at run time ([`super::library`]); `opencl-sys` declares what is in it.
 
 use super::error::{ClResultExt, driver};
+use super::library::{self, Functions};
 use crate::error::{Result, RuntimeError};
-use cl3::OpenClRuntime;
-use cl3::error_codes::{CL_SUCCESS, DLOPEN_FUNCTION_NOT_AVAILABLE};
-use cl3::types::{
-    cl_command_queue, cl_context, cl_device_id, cl_event, cl_image_desc, cl_image_format, cl_int,
-    cl_kernel, cl_mem, cl_platform_id, cl_program, cl_uint, cl_ulong,
+use opencl_sys::{
+    CL_INVALID_VALUE, CL_SUCCESS, cl_command_queue, cl_context, cl_device_id, cl_event,
+    cl_image_desc, cl_image_format, cl_int, cl_kernel, cl_mem, cl_platform_id, cl_program, cl_uint,
+    cl_ulong,
 };
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{null, null_mut};
-use std::sync::OnceLock;
 
-/// Where the library is, the first that loads.
-const NAMES: &[&str] = if cfg!(windows) {
-    &["OpenCL.dll"]
-} else if cfg!(target_vendor = "apple") {
-    &["/System/Library/Frameworks/OpenCL.framework/OpenCL"]
-} else if cfg!(target_os = "android") {
-    // an app may use it if its manifest has a `uses-native-library` for it
-    &["libOpenCL.so", "/vendor/lib64/libOpenCL.so", "/system/vendor/lib64/libOpenCL.so"]
-} else {
-    &["libOpenCL.so.1", "libOpenCL.so"]
-};
+/// A call could not be made, for there is no library.
+const NO_LIBRARY: cl_int = cl_int::MIN;
 
-/// The library, loaded at the first call; what `OPENCL_DYLIB_PATH` names goes first.
-fn loaded() -> &'static Result<OpenClRuntime, String> {
-    static LIBRARY: OnceLock<Result<OpenClRuntime, String>> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let chosen = std::env::var("OPENCL_DYLIB_PATH").unwrap_or_default();
-        let chosen = chosen.split(';').filter(|name| !name.is_empty());
-        let mut why = String::new();
-        for name in chosen.chain(NAMES.iter().copied()) {
-            // SAFETY: loading runs the library's initializers, which is the purpose; the functions
-            // are declared as the standard declares them, and each is looked up by its name.
-            match unsafe { OpenClRuntime::load(name) } {
-                Ok(library) => return Ok(library),
-                Err(e) => why = format!("{name}: {e}"),
-            }
-        }
-        Err(why)
-    })
-}
-
-fn library() -> Result<&'static OpenClRuntime, cl_int> {
-    loaded().as_ref().map_err(|_| DLOPEN_FUNCTION_NOT_AVAILABLE)
+fn library() -> Result<&'static Functions, cl_int> {
+    library::loaded().as_ref().map_err(|_| NO_LIBRARY)
 }
 
 /// Whether there is an OpenCL library at all.
 pub(crate) fn available() -> Result<()> {
-    match loaded() {
+    match library::loaded() {
         Ok(_) => Ok(()),
         Err(why) => {
-            let reason = format!("no OpenCL library ({why}); OPENCL_DYLIB_PATH may name one");
+            let reason = format!("no OpenCL library ({why}); {}", library::HELP);
             Err(RuntimeError::NoDevice { reason })
         }
     }
@@ -65,7 +34,10 @@ pub(crate) fn available() -> Result<()> {
 /// Calls a function that returns an error code.
 macro_rules! status {
     ($name:ident($($arg:expr),* $(,)?)) => {
-        match library().map(|l| l.$name($($arg),*).unwrap_or(DLOPEN_FUNCTION_NOT_AVAILABLE)) {
+        // SAFETY: the functions of OpenCL take what their declarations say; handles come from owners,
+        // and pointers from references that are alive during the call, or are null where that is
+        // allowed.
+        match library().map(|l| unsafe { (l.$name)($($arg),*) }) {
             Ok(CL_SUCCESS) => Ok(()),
             Ok(code) | Err(code) => Err(code),
         }
@@ -75,11 +47,13 @@ macro_rules! status {
 /// Calls a function that returns an object and writes an error code through its last argument.
 macro_rules! create {
     ($name:ident($($arg:expr),* $(,)?)) => {{
-        let mut code = DLOPEN_FUNCTION_NOT_AVAILABLE;
-        let object = library()?.$name($($arg,)* &raw mut code);
-        match (code, object) {
-            (CL_SUCCESS, Some(object)) if !object.is_null() => Ok(object),
-            (CL_SUCCESS, _) => Err(DLOPEN_FUNCTION_NOT_AVAILABLE),
+        let mut code = CL_INVALID_VALUE;
+        let library = library()?;
+        // SAFETY: as in `status`.
+        let object = unsafe { (library.$name)($($arg,)* &raw mut code) };
+        match (code, object.is_null()) {
+            (CL_SUCCESS, false) => Ok(object),
+            (CL_SUCCESS, true) => Err(CL_INVALID_VALUE),
             (code, _) => Err(code),
         }
     }};
@@ -174,14 +148,15 @@ impl PlatformId {
 
     /// A function of one of its extensions.
     pub fn function(self, name: &CStr) -> Option<*mut c_void> {
-        let function =
-            library().ok()?.clGetExtensionFunctionAddressForPlatform(self.0, name.as_ptr());
-        function.filter(|f| !f.is_null())
+        let ask = library().ok()?.clGetExtensionFunctionAddressForPlatform;
+        // SAFETY: a platform, and the name of a function.
+        let function = unsafe { ask(self.0, name.as_ptr()) };
+        (!function.is_null()).then_some(function)
     }
 
     /// Its devices of any kind.
     pub fn devices(self) -> Result<Vec<DeviceId>> {
-        let all = cl3::device::CL_DEVICE_TYPE_ALL;
+        let all = opencl_sys::CL_DEVICE_TYPE_ALL;
         let mut count: cl_uint = 0;
         let counted: Result<(), cl_int> =
             status!(clGetDeviceIDs(self.0, all, 0, null_mut(), &raw mut count));
@@ -225,7 +200,7 @@ impl Context {
     /// A queue that runs commands in their order.
     pub fn queue(&self, device: DeviceId, profiling: bool) -> Result<Queue, cl_int> {
         let properties = match profiling {
-            true => cl3::command_queue::CL_QUEUE_PROFILING_ENABLE,
+            true => opencl_sys::CL_QUEUE_PROFILING_ENABLE,
             false => 0,
         };
         create!(clCreateCommandQueue(self.0, device.0, properties)).map(Queue)
@@ -245,22 +220,22 @@ impl Context {
     }
 
     pub fn program(&self, source: &[u8]) -> Result<Program, cl_int> {
-        let text: *const c_char = source.as_ptr().cast();
+        // the signature leaves out that the pointer is only read
+        let mut text: *const c_char = source.as_ptr().cast();
         let bytes = source.len();
-        create!(clCreateProgramWithSource(self.0, 1, &raw const text, &raw const bytes))
-            .map(Program)
+        create!(clCreateProgramWithSource(self.0, 1, &raw mut text, &raw const bytes)).map(Program)
     }
 
     /// A program from what [`Program::binary`] gave; the driver may refuse it.
     pub fn program_of_binary(&self, device: DeviceId, binary: &[u8]) -> Result<Program, cl_int> {
-        let (data, bytes) = (binary.as_ptr(), binary.len());
+        let (mut data, bytes) = (binary.as_ptr(), binary.len());
         let mut taken: cl_int = CL_SUCCESS;
         let program = create!(clCreateProgramWithBinary(
             self.0,
             1,
             &raw const device.0,
             &raw const bytes,
-            &raw const data,
+            &raw mut data,
             &raw mut taken,
         ))
         .map(Program)?;
@@ -282,19 +257,19 @@ impl Program {
     }
 
     pub fn log(&self, device: DeviceId) -> String {
-        let what = cl3::program::CL_PROGRAM_BUILD_LOG;
+        let what = opencl_sys::CL_PROGRAM_BUILD_LOG;
         bytes_of(|n, at, size| status!(clGetProgramBuildInfo(self.0, device.0, what, n, at, size)))
             .map_or_else(|_| String::new(), text_of)
     }
 
     /// The driver's own form of the program, for the cache.
     pub fn binary(&self) -> Option<Vec<u8>> {
-        let what = cl3::program::CL_PROGRAM_BINARY_SIZES;
+        let what = opencl_sys::CL_PROGRAM_BINARY_SIZES;
         let sizes =
             bytes_of(|n, at, size| status!(clGetProgramInfo(self.0, what, n, at, size))).ok()?;
         let mut binary = vec![0u8; number_of(&sizes) as usize];
         let mut place = binary.as_mut_ptr();
-        let what = cl3::program::CL_PROGRAM_BINARIES;
+        let what = opencl_sys::CL_PROGRAM_BINARIES;
         // one device, so one place of that many bytes
         let asked: Result<(), cl_int> = status!(clGetProgramInfo(
             self.0,
@@ -329,7 +304,7 @@ impl Kernel {
 
     /// Most invocations of a workgroup of it; 0 when the driver does not say.
     pub fn most_invocations(&self, device: DeviceId) -> u64 {
-        let what = cl3::kernel::CL_KERNEL_WORK_GROUP_SIZE;
+        let what = opencl_sys::CL_KERNEL_WORK_GROUP_SIZE;
         bytes_of(|n, at, size| {
             status!(clGetKernelWorkGroupInfo(self.0, device.0, what, n, at, size))
         })
@@ -454,7 +429,7 @@ impl Queue {
 
     /// Where the host sees a buffer made with `CL_MEM_ALLOC_HOST_PTR`, until the buffer is released.
     pub fn map(&self, mem: &Mem, bytes: u64) -> Result<*mut u8, cl_int> {
-        let flags = cl3::memory::CL_MAP_READ | cl3::memory::CL_MAP_WRITE;
+        let flags = opencl_sys::CL_MAP_READ | opencl_sys::CL_MAP_WRITE;
         let n = bytes as usize;
         let (queue, mem) = (self.0, mem.0);
         let map = || -> Result<*mut c_void, cl_int> {
@@ -485,12 +460,12 @@ impl Event {
     /// Whether the command has run; an error when it has failed.
     pub fn is_done(&self) -> Result<bool> {
         let mut state: cl_int = 0;
-        let what = cl3::event::CL_EVENT_COMMAND_EXECUTION_STATUS;
+        let what = opencl_sys::CL_EVENT_COMMAND_EXECUTION_STATUS;
         let place = (&raw mut state).cast();
         status!(clGetEventInfo(self.0, what, size_of::<cl_int>(), place, null_mut()))
             .check("clGetEventInfo")?;
         match state {
-            cl3::event::CL_COMPLETE => Ok(true),
+            opencl_sys::CL_COMPLETE => Ok(true),
             // a command that failed takes the device's context along
             code if code < 0 => Err(match driver("the commands in flight", code) {
                 RuntimeError::OutOfMemory { what, bytes } => {
@@ -517,7 +492,7 @@ impl Event {
             .check("clGetEventProfilingInfo")?;
             Ok(nanos)
         };
-        use cl3::event::{CL_PROFILING_COMMAND_END, CL_PROFILING_COMMAND_START};
+        use opencl_sys::{CL_PROFILING_COMMAND_END, CL_PROFILING_COMMAND_START};
         Ok((ask(CL_PROFILING_COMMAND_START)?, ask(CL_PROFILING_COMMAND_END)?))
     }
 }

@@ -1,8 +1,7 @@
 //! From OpenCL error codes to errors that say what to do.
 
 use crate::error::{Result, RuntimeError};
-use cl3::error_codes as code;
-use cl3::types::cl_int;
+use opencl_sys::{self as code, cl_int};
 
 /// NVIDIA's driver after a kernel has touched memory that is not its own.
 const NVIDIA_ILLEGAL_ACCESS: cl_int = -9999;

@@ -12,7 +12,7 @@ use crate::{
     error::{Result, RuntimeError},
     hal::FETCH_BYTES,
 };
-use cl3::memory::{CL_MEM_ALLOC_HOST_PTR, CL_MEM_READ_WRITE};
+use opencl_sys::{CL_MEM_ALLOC_HOST_PTR, CL_MEM_READ_WRITE};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},

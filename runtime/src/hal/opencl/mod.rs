@@ -8,6 +8,7 @@
 mod api;
 mod error;
 mod flight;
+mod library;
 mod objects;
 mod physical;
 mod program;

@@ -9,16 +9,14 @@ use crate::{
     bundle::Bundle,
     error::{Result, RuntimeError},
 };
-use cl3::{
-    memory::{
-        CL_FLOAT, CL_HALF_FLOAT, CL_MEM_OBJECT_IMAGE1D_BUFFER, CL_MEM_OBJECT_IMAGE2D,
-        CL_MEM_OBJECT_IMAGE2D_ARRAY, CL_MEM_OBJECT_IMAGE3D, CL_MEM_READ_WRITE, CL_RGBA,
-    },
-    types::{cl_image_desc, cl_image_format},
-};
 use drift_bundle::{
     caps::ImageKind,
     plan::{Object, ObjectKind, ObjectRole, Plan, TexelFormat},
+};
+use opencl_sys::{
+    CL_FLOAT, CL_HALF_FLOAT, CL_MEM_OBJECT_IMAGE1D_BUFFER, CL_MEM_OBJECT_IMAGE2D,
+    CL_MEM_OBJECT_IMAGE2D_ARRAY, CL_MEM_OBJECT_IMAGE3D, CL_MEM_READ_WRITE, CL_RGBA, cl_image_desc,
+    cl_image_format,
 };
 
 /// Bytes of weights that travel at once; the pages behind them are let go afterwards.

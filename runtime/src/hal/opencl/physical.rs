@@ -5,8 +5,8 @@ use crate::{
     device::{DeviceInfo, DeviceKind},
     error::Result,
 };
-use cl3::device as ask;
 use drift_bundle::caps::{Api, Capabilities, Features, Limits};
+use opencl_sys as ask;
 use std::sync::Mutex;
 
 /// Bytes of arguments that a buffer takes: a pointer and an offset.
@@ -86,11 +86,11 @@ impl Physical {
             () => DeviceKind::Discrete,
         };
         let driver = id.text(ask::CL_DRIVER_VERSION);
-        let platform_name = platform.text(cl3::platform::CL_PLATFORM_NAME);
+        let platform_name = platform.text(ask::CL_PLATFORM_NAME);
         let capabilities = capabilities(id);
         let identity = [
             &platform_name,
-            &platform.text(cl3::platform::CL_PLATFORM_VERSION),
+            &platform.text(ask::CL_PLATFORM_VERSION),
             &capabilities.device_name,
             &version_text,
             &driver,

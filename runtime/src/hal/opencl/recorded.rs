@@ -3,14 +3,14 @@
 
 use super::api::{DeviceId, Kernel, PlatformId, Queue};
 use super::programs::{Command, Dispatches};
-use cl3::types::{cl_command_queue, cl_int, cl_kernel, cl_uint};
+use opencl_sys::{cl_command_queue, cl_int, cl_kernel, cl_uint};
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 
 type Raw = *mut c_void;
 
-// Numbers and functions of the extension, which `cl3` would look for among the exports of the
-// loader: they are the driver's own, and have to be asked for.
+// Numbers and functions of the extension, which are no exports of the loader: they are the
+// driver's own, and have to be asked for.
 const CAPABILITIES: cl_uint = 0x12A9;
 const REQUIRED_QUEUE_PROPERTIES: cl_uint = 0x12AA;
 const CAN_REPLAY_SEVERAL_TIMES: u64 = 1 << 2;
@@ -112,7 +112,7 @@ pub(crate) fn record(
     queue: &Queue,
     dispatches: &Dispatches,
 ) -> Vec<Option<Recorded>> {
-    let able = device.text(cl3::device::CL_DEVICE_EXTENSIONS);
+    let able = device.text(opencl_sys::CL_DEVICE_EXTENSIONS);
     let able = able.split(' ').any(|e| e == "cl_khr_command_buffer")
         && device.number(CAPABILITIES) & CAN_REPLAY_SEVERAL_TIMES != 0
         && device.number(REQUIRED_QUEUE_PROPERTIES) == 0;
