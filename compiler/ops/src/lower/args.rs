@@ -1,11 +1,12 @@
 //! What a lowering sees of its node, and how kernels name their arguments.
 
-use super::row_parts::{self, Rows};
+use super::row_parts::Rows;
+use super::stored::{F16_MAX, from_stored, saturated, to_stored, zero_padding};
 use crate::{OpError, Result};
 use drift_bundle::caps::{Api, Capabilities, Features, MatrixShape};
 use drift_ir::{DType, Def, Graph, Node, NodeId, Shape, ValueId, View, ViewStep};
 use drift_kernel::tensor::{Elem, Layout, Storage};
-use drift_kernel::{Access, BinaryOp, Builder, E, Scalar, TensorArg, TensorId};
+use drift_kernel::{Access, Builder, E, Scalar, TensorArg, TensorId};
 use std::cell::RefCell;
 
 /// Where a value lies in GPU memory.
@@ -62,9 +63,6 @@ pub const SMALL_ELEMS: usize = 4096;
 /// Weights of at most this many elements stay in f32 near the inputs (256 kB: pictures and sound
 /// have few channels there).
 const SMALL_WEIGHT_ELEMS: usize = 65_536;
-
-/// Largest finite f16.
-const F16_MAX: f32 = 65504.0;
 
 /// What an argument of a lowered kernel is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -272,31 +270,6 @@ impl<'a> Lowering<'a> {
         self.operand_placed(k, i, view, placement)
     }
 
-    /// Operand `i`, a constant matrix or list: of its rows those of [`Lowering::rows`].
-    pub fn operand_rows(&self, k: &KernelArgs, i: usize) -> Result<TensorId> {
-        let (Some(rows), Some(Some(operand))) = (self.rows, self.node.operands.get(i)) else {
-            return self.operand(k, i);
-        };
-        let (elem, stored) = row_parts::constant_rows(self, i)
-            .ok_or_else(|| self.unsupported(format!("operand {i} cannot be read in parts")))?;
-        let row_elems: usize = stored[1..].iter().product();
-        let mut part = stored.clone();
-        part[0] = rows.count;
-        let arg = TensorArg {
-            name: format!("x{i}"),
-            elem,
-            stored: part,
-            view: View::identity(),
-            layout: Layout::RowMajor,
-            storage: Storage::Buffer,
-            access: Access::Read,
-            base_elems: 0,
-            max_object_bytes: self.target.max_object_bytes,
-        };
-        let offset = (rows.first * row_elems) as u64 * elem.bytes();
-        Ok(k.push_at(arg, ArgRef::Value(operand.value), offset))
-    }
-
     /// Operand `i` whose constant stays in f32: tables that every later value depends on.
     pub fn operand_f32(&self, k: &KernelArgs, i: usize) -> Result<TensorId> {
         if !self.is_const(i) {
@@ -334,26 +307,6 @@ impl<'a> Lowering<'a> {
             max_object_bytes: self.target.max_object_bytes,
         };
         Ok(k.push(arg, ArgRef::Value(operand.value)))
-    }
-
-    /// The first rows of a lazy constant, which need not be an operand of this node, as one row.
-    pub fn constant_rows(&self, k: &KernelArgs, value: ValueId, rows: usize) -> TensorId {
-        let v = self.graph.value(value);
-        let mut stored = v.shape.clone();
-        stored[0] = rows;
-        let place = self.lazy_placement(v.dtype);
-        let arg = TensorArg {
-            name: format!("ahead{}", k.args.borrow().len()),
-            elem: place.elem,
-            view: View::identity().then(ViewStep::Reshape { shape: [stored.elems()].into() }),
-            stored,
-            layout: place.layout,
-            storage: place.storage,
-            access: Access::Read,
-            base_elems: 0,
-            max_object_bytes: self.target.max_object_bytes,
-        };
-        k.push(arg, ArgRef::Value(value))
     }
 
     /// A lazy constant lies as its bytes come: row-major, in its own type.
@@ -505,39 +458,6 @@ impl<'a> Lowering<'a> {
         Ok(Out { node, epilogue, results })
     }
 
-    /// The store of elements `first` to `first + count` of the only row of the result, bound to
-    /// these alone: kernels that differ only in where they write are one, and none waits for
-    /// another. `None` where the result does not lie so that it can be bound like this.
-    pub fn out_range(&self, k: &KernelArgs, first: usize, count: usize) -> Option<Out<'a>> {
-        let (node, value) = (self.node, self.node.results[0]);
-        let place = self.result_placement(0);
-        let stored = &self.graph.value(value).shape;
-        let offset = first as u64 * place.elem.bytes();
-        let fits = node.epilogue.is_empty()
-            && node.store_view.is_identity()
-            && place.layout == Layout::RowMajor
-            && place.storage == Storage::Buffer
-            && place.base_elems == 0
-            && stored.last().is_some_and(|last| *last == stored.elems())
-            && offset.is_multiple_of(row_parts::ALIGNMENT);
-        fits.then(|| {
-            let arg = TensorArg {
-                name: "y0".to_owned(),
-                elem: place.elem,
-                stored: [1, count].into(),
-                view: View::identity(),
-                layout: Layout::RowMajor,
-                storage: Storage::Buffer,
-                access: Access::Write,
-                base_elems: 0,
-                max_object_bytes: self.target.max_object_bytes,
-            };
-            let t = k.push_at(arg, ArgRef::Value(value), offset);
-            let dtype = self.graph.value(value).dtype;
-            Out { node, epilogue: Vec::new(), results: vec![(t, dtype)] }
-        })
-    }
-
     /// The one value that all elements of constant operand `i` have.
     pub fn splat(&self, i: usize) -> Option<f64> {
         self.constant(i)?.splat_f64()
@@ -595,7 +515,7 @@ impl KernelArgs {
         self.push_at(arg, to, 0)
     }
 
-    fn push_at(&self, mut arg: TensorArg, to: ArgRef, offset: u64) -> TensorId {
+    pub(super) fn push_at(&self, mut arg: TensorArg, to: ArgRef, offset: u64) -> TensorId {
         self.args.borrow_mut().push((to, offset));
         // a broadcast to its own shape says that coordinates of dims of 1 are 0: reshapes then
         // leave the other axes alone, and four channels stay one quad
@@ -633,7 +553,12 @@ impl std::fmt::Debug for Out<'_> {
     }
 }
 
-impl Out<'_> {
+impl<'a> Out<'a> {
+    /// The store of a node without an epilogue, whose only result is `t`.
+    pub(super) fn plain(node: &'a Node, t: TensorId, dtype: DType) -> Out<'a> {
+        Out { node, epilogue: Vec::new(), results: vec![(t, dtype)] }
+    }
+
     /// The tensor of result `i`, for kernels that store without an epilogue.
     pub fn result(&self, i: usize) -> TensorId {
         self.results[i].0
@@ -712,53 +637,5 @@ impl Out<'_> {
                 Some(a) => b.store4(t, coords, a, zero_padding(b, t, coords, a, value)),
             }
         }
-    }
-}
-
-/// Keeps finite numbers finite in f16: an overflow (or a mask of -3.4e38) becomes the largest f16,
-/// where an infinity would become NaN further on. Infinities and NaN stay what they are.
-fn saturated<'b>(b: &'b Builder, value: E<'b>) -> E<'b> {
-    let over = value.gt(F16_MAX).and(value.le(f32::MAX));
-    let under = value.lt(-F16_MAX).and(value.ge(f32::MIN));
-    b.select(under, -F16_MAX, b.select(over, F16_MAX, value))
-}
-
-/// Zero in the lanes past the extent: padding is read along with whole slices and multiplied by
-/// zero weights, so it must never be an infinity or NaN (1 / 0 of an unused lane, say).
-fn zero_padding<'b>(
-    b: &'b Builder,
-    t: TensorId,
-    coords: &[E<'b>],
-    axis: usize,
-    value: E<'b>,
-) -> E<'b> {
-    let extent = b.shape(t)[axis];
-    if extent.is_multiple_of(4) {
-        return value;
-    }
-    let zero = b.lit_like(0.0, drift_kernel::Type::scalar(value.ty().vector().scalar));
-    let lanes: Vec<E<'b>> = (0..4u32)
-        .map(|i| {
-            let inside = (coords[axis] + i).lt(extent as u32);
-            b.select(inside, value.lane(i as u8), zero)
-        })
-        .collect();
-    b.compose(&lanes)
-}
-
-/// What a kernel computes with, from what memory holds (bool lies as u32 0 / 1).
-pub fn from_stored<'b>(_b: &'b Builder, raw: E<'b>, dtype: DType) -> E<'b> {
-    match dtype {
-        DType::Bool => raw.binary(BinaryOp::Ne, 0u32),
-        _ => raw,
-    }
-}
-
-/// The reverse of [`from_stored`], with the conversion to the dtype's scalar type.
-pub fn to_stored<'b>(b: &'b Builder, value: E<'b>, dtype: DType) -> E<'b> {
-    let v = super::steps::convert(b, value, scalar_of(dtype));
-    match dtype {
-        DType::Bool => super::steps::convert(b, v, Scalar::U32),
-        _ => v,
     }
 }

@@ -33,6 +33,7 @@ mod sample;
 mod scatter;
 mod softmax;
 mod steps;
+mod stored;
 mod tensor_scatter;
 mod top_k;
 mod views;

@@ -394,7 +394,7 @@ pub fn check(def: &OpDef, case: &Case, variant: Variant) -> Result<bool, Failure
                 .bindings
                 .iter()
                 .filter(|b| b.tensor == binding.tensor && b.part < binding.part)
-                .map(|b| bound_bytes(b))
+                .map(bound_bytes)
                 .sum();
             let offset_bytes = k.offsets[n] + before;
             binds.push(Bind { object, offset_bytes, len_bytes });
