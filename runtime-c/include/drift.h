@@ -242,6 +242,12 @@ DriftStatus drift_bundle_open(const char *path,
 // Checks a bundle in memory, which is copied: it may be freed afterwards.
 DriftStatus drift_bundle_from_memory(const uint8_t *data, size_t size, struct DriftBundle **bundle);
 
+// Reads the weights once and compares them with their checksum; `DRIFT_STATUS_BUNDLE` says that they
+// were damaged after they were written. Everything else is checked when a bundle is opened. Weights
+// may be many gigabytes, so it is for programs that cannot trust the file (a download, a memory card)
+// and is called before a session is made. Of a file little stays in memory.
+DriftStatus drift_bundle_verify(const struct DriftBundle *bundle);
+
 // Copies the model's name (UTF-8, without a 0) to memory of `capacity` bytes and says in `size` how
 // long it is. With memory null and capacity 0, only the size is told.
 DriftStatus drift_bundle_model(const struct DriftBundle *bundle,
@@ -417,6 +423,12 @@ DriftStatus drift_bundle_open(const char *path,
 
 // Checks a bundle in memory, which is copied: it may be freed afterwards.
 DriftStatus drift_bundle_from_memory(const uint8_t *data, size_t size, struct DriftBundle **bundle);
+
+// Reads the weights once and compares them with their checksum; `DRIFT_STATUS_BUNDLE` says that they
+// were damaged after they were written. Everything else is checked when a bundle is opened. Weights
+// may be many gigabytes, so it is for programs that cannot trust the file (a download, a memory card)
+// and is called before a session is made. Of a file little stays in memory.
+DriftStatus drift_bundle_verify(const struct DriftBundle *bundle);
 
 // Copies the model's name (UTF-8, without a 0) to memory of `capacity` bytes and says in `size` how
 // long it is. With memory null and capacity 0, only the size is told.

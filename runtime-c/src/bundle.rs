@@ -42,6 +42,18 @@ pub unsafe extern "C" fn drift_bundle_from_memory(
     })
 }
 
+/// Reads the weights once and compares them with their checksum; `DRIFT_STATUS_BUNDLE` says that they
+/// were damaged after they were written. Everything else is checked when a bundle is opened. Weights
+/// may be many gigabytes, so it is for programs that cannot trust the file (a download, a memory card)
+/// and is called before a session is made. Of a file little stays in memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn drift_bundle_verify(bundle: *const Bundle) -> Status {
+    call(|| {
+        // SAFETY: as the header demands.
+        Ok(unsafe { shared(bundle, "bundle")? }.bundle.verify()?)
+    })
+}
+
 /// Copies the model's name (UTF-8, without a 0) to memory of `capacity` bytes and says in `size` how
 /// long it is. With memory null and capacity 0, only the size is told.
 #[unsafe(no_mangle)]

@@ -54,7 +54,16 @@ static void bundles(const char *folder, DriftBundle **shapes, DriftBundle **tale
     bytes[40] ^= 1;
     FAILS(DRIFT_STATUS_BUNDLE, "", drift_bundle_from_memory(bytes, size, tales));
     bytes[40] ^= 1;
+    /* weights are most of the file, and are not read when it is opened */
+    bytes[size / 2] ^= 1;
     OK(drift_bundle_from_memory(bytes, size, tales));
+    FAILS(DRIFT_STATUS_BUNDLE, "section WEIGHTS", drift_bundle_verify(*tales));
+    drift_bundle_free(*tales);
+    bytes[size / 2] ^= 1;
+    OK(drift_bundle_from_memory(bytes, size, tales));
+    OK(drift_bundle_verify(*tales));
+    OK(drift_bundle_verify(*shapes));
+    FAILS(DRIFT_STATUS_ARGUMENT, "bundle is null", drift_bundle_verify(NULL));
     free(bytes);
 
     uint8_t name[64];
