@@ -107,7 +107,10 @@ pub fn best_match(live: &Capabilities) -> Option<Device> {
 
 /// Whether `live` has all that `wanted` has and can matter to a kernel.
 fn offers(live: &Capabilities, wanted: &Capabilities) -> bool {
-    let features = wanted.features.difference(Features::TIMESTAMPS);
+    let mut features = wanted.features.difference(Features::TIMESTAMPS);
+    if features.contains(Features::INLINE_PTX) {
+        features = features.difference(Features::BY_PTX);
+    }
     let (l, w) = (&live.limits, &wanted.limits);
     live.features.contains(features)
         && l.workgroup_memory_bytes >= w.workgroup_memory_bytes

@@ -75,6 +75,10 @@ pub fn to_toml(probed: &[Capabilities]) -> String {
 /// cooperative matrices of no shape, for instance.
 fn consistent(caps: &Capabilities) -> Features {
     let mut features = caps.features;
+    // what kernels say in PTX is listed in a file, where the compiler looks for it
+    if features.contains(Features::INLINE_PTX) {
+        features = features.union(Features::BY_PTX);
+    }
     if caps.matrix_shapes.is_empty() {
         features = features.difference(Features::COOPERATIVE_MATRIX);
     }

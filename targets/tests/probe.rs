@@ -43,6 +43,9 @@ prop_compose! {
     ) -> Capabilities {
         let known = Features::NAMES.iter().fold(Features(0), |all, (f, _)| all.union(*f));
         let mut features = Features(features & known.0);
+        if features.contains(Features::INLINE_PTX) {
+            features = features.union(Features::BY_PTX);
+        }
         let mut matrix_shapes = shapes;
         if matrix_shapes.is_empty() || !features.contains(Features::COOPERATIVE_MATRIX) {
             features = features.difference(Features::COOPERATIVE_MATRIX);

@@ -95,6 +95,19 @@ impl Features {
     /// Vulkan memory model (needed by cooperative matrices).
     pub const VULKAN_MEMORY_MODEL: Features = Features(1 << 16);
     pub const BF16: Features = Features(1 << 17);
+    /// OpenCL C takes PTX for compute capability 8.0 between its statements: subgroups, shuffles,
+    /// packed dot products, f16 and matrices without extensions of the language
+    /// ([`Features::BY_PTX`]).
+    pub const INLINE_PTX: Features = Features(1 << 18);
+
+    /// What a kernel does by means of [`Features::INLINE_PTX`] alone.
+    pub const BY_PTX: Features = Features(
+        Self::SUBGROUP_BASIC.0
+            | Self::SUBGROUP_ARITHMETIC.0
+            | Self::SUBGROUP_SHUFFLE.0
+            | Self::DOT4.0
+            | Self::COOPERATIVE_MATRIX.0,
+    );
 
     /// All features with their stable names, in bit order.
     pub const NAMES: &'static [(Features, &'static str)] = &[
@@ -116,6 +129,7 @@ impl Features {
         (Self::SUBGROUP_SIZE_CONTROL, "subgroup-size-control"),
         (Self::VULKAN_MEMORY_MODEL, "vulkan-memory-model"),
         (Self::BF16, "bf16"),
+        (Self::INLINE_PTX, "inline-ptx"),
     ];
 
     pub const fn contains(self, other: Features) -> bool {

@@ -5,7 +5,7 @@ use crate::{
     device::{DeviceInfo, DeviceKind},
     error::Result,
 };
-use drift_bundle::caps::{Api, Capabilities, Features, Limits};
+use drift_bundle::caps::{Api, Capabilities, Features, Limits, MatrixElem, MatrixShape};
 use opencl_sys as ask;
 use std::sync::Mutex;
 
@@ -16,8 +16,16 @@ const BUFFER_ARGUMENT_BYTES: u64 = 16;
 const OFFSET_ALIGNMENT: u64 = 16;
 /// Subgroup sizes of Intel's drivers (`cl_intel_required_subgroup_size`).
 const SUB_GROUP_SIZES_INTEL: u32 = 0x4108;
-/// Warp size of NVIDIA's drivers (`cl_nv_device_attribute_query`).
+/// Warp size and compute capability of NVIDIA's drivers (`cl_nv_device_attribute_query`).
 const WARP_SIZE_NV: u32 = 0x4003;
+const COMPUTE_CAPABILITY_MAJOR_NV: u32 = 0x4000;
+/// Least compute capability for [`Features::INLINE_PTX`].
+const LEAST_FOR_PTX: u64 = 8;
+/// What kernels multiply in PTX, whatever the device has beyond.
+const PTX_SHAPES: [MatrixShape; 2] = [
+    MatrixShape { m: 16, n: 16, k: 16, ab: MatrixElem::F16, acc: MatrixElem::F32 },
+    MatrixShape { m: 16, n: 16, k: 32, ab: MatrixElem::S8, acc: MatrixElem::S32 },
+];
 
 /// A device and its answers.
 #[derive(Clone)]
@@ -131,9 +139,16 @@ fn capabilities(id: DeviceId) -> Capabilities {
     add(images, Features::TEXEL_BUFFER);
     add(images && has("cl_khr_3d_image_writes"), Features::TEXTURE_3D);
 
-    let sizes = subgroup_sizes(id, has("cl_khr_subgroups"));
-    add(sizes.is_some(), Features::SUBGROUP_BASIC.union(Features::SUBGROUP_ARITHMETIC));
-    add(sizes.is_some() && has("cl_khr_subgroup_shuffle"), Features::SUBGROUP_SHUFFLE);
+    // NVIDIA's language has no subgroups, but takes PTX, which has them
+    let ptx = has("cl_nv_device_attribute_query")
+        && has("cl_nv_compiler_options")
+        && id.number(COMPUTE_CAPABILITY_MAJOR_NV) >= LEAST_FOR_PTX;
+    add(ptx, Features::INLINE_PTX);
+    let subgroups = has("cl_khr_subgroups");
+    let sizes = subgroup_sizes(id, subgroups || ptx);
+    let said = sizes.is_some() && subgroups;
+    add(said, Features::SUBGROUP_BASIC.union(Features::SUBGROUP_ARITHMETIC));
+    add(said && has("cl_khr_subgroup_shuffle"), Features::SUBGROUP_SHUFFLE);
     let (smallest, largest) = sizes.unwrap_or((0, 0));
     let pinned = smallest != largest && has("cl_intel_required_subgroup_size");
     add(pinned, Features::SUBGROUP_SIZE_CONTROL);
@@ -175,7 +190,7 @@ fn capabilities(id: DeviceId) -> Capabilities {
         subgroup_size: largest,
         subgroup_size_min: smallest,
         subgroup_size_max: largest,
-        matrix_shapes: Vec::new(),
+        matrix_shapes: if ptx { PTX_SHAPES.to_vec() } else { Vec::new() },
     }
 }
 
