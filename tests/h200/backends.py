@@ -1,10 +1,12 @@
 """Times bundles through several APIs in one run; see backends.sh.
 
-    python3 backends.py DRIFTC WORK [--models resnet50,mobilenet_v2] [--llm llama-3.2-1b] [--onnx FILE[,OPTION...] ...]
+    python3 backends.py DRIFTC WORK [--models resnet50,mobilenet_v2,unet] [--llm llama-3.2-1b] [--schemes q8,q4g32]
+                        [--onnx FILE[,OPTION...] ...]
 
 A case is a model at a precision. Each is timed twice: with all that the device offers through an API,
-and `plain`, without matrix units, so that the kernels are the same in every API. An API may carry a
-variable of the environment along: `--apis vulkan,webgpu,webgpu:NAME=VALUE`.
+and `plain`, without matrix units, so that the kernels are the same in every API. `unet` is that of Stable
+Diffusion 1.4 (unet.py), in mixed precision only. An API may carry a variable of the environment along:
+`--apis vulkan,webgpu,webgpu:NAME=VALUE`.
 """
 
 import argparse
@@ -29,8 +31,10 @@ matrix-shapes = []
 source = "to compare the same kernels"
 cooperative-matrix = false
 """
-DEVICES = {"vulkan": "nvidia-h200", "webgpu": "webgpu-h200"}
+DEVICES = {"vulkan": "nvidia-h200", "webgpu": "webgpu-h200", "opencl": "opencl-h200"}
 RUNS = 300
+# of a network that takes tens of milliseconds
+RUNS_LARGE = 60
 
 
 def call(*command: object, env: dict | None = None) -> str:
@@ -53,12 +57,12 @@ def split(api: str) -> tuple[str, dict]:
     return name, dict([variable.split("=", 1)]) if variable else {}
 
 
-def bench(driftc: str, bundle: Path, api: str) -> dict | str:
+def bench(driftc: str, bundle: Path, api: str, runs: int) -> dict | str:
     backend, env = split(api)
     try:
         # fills the driver's cache; the device idles at a sixth of its clock, so it also warms up
-        call(driftc, "bench", bundle, "--backend", backend, "--runs", RUNS, env=env)
-        text = call(driftc, "bench", bundle, "--backend", backend, "--runs", RUNS, "--json", "--top", 10000, env=env)
+        call(driftc, "bench", bundle, "--backend", backend, "--runs", runs, env=env)
+        text = call(driftc, "bench", bundle, "--backend", backend, "--runs", runs, "--json", "--top", 10000, env=env)
         return json.loads(text)
     except RuntimeError as e:
         return str(e).strip().splitlines()[-1][:160]
@@ -88,51 +92,49 @@ def show(name: str, results: dict[str, dict | str]) -> None:
         ratio = "" if isinstance(base, str) else f" ({us * 1000 / base['gpu_median_nanos']:.2f})"
         cells.append(f"{api} {us:9.1f} us{ratio} wall {r['wall_nanos'] / 1000:9.1f}")
     print(f"{name:28} " + " | ".join(cells), flush=True)
-    web = results.get("webgpu")
-    if isinstance(web, dict) and isinstance(base, dict):
-        total = [sum(k["nanos"] for k in r["kernels"]) / 1000 for r in (base, web)]
-        print(f"    kernels alone: vulkan {total[0]:.1f} us, webgpu {total[1]:.1f} us ({total[1] / total[0]:.2f})")
-        print("\n".join(difference(base, web)), flush=True)
+    for api in ("webgpu", "opencl"):
+        other = results.get(api)
+        if isinstance(other, dict) and isinstance(base, dict):
+            total = [sum(k["nanos"] for k in r["kernels"]) / 1000 for r in (base, other)]
+            print(f"    kernels alone: vulkan {total[0]:.1f} us, {api} {total[1]:.1f} us ({total[1] / total[0]:.2f})")
+            print("\n".join(difference(base, other)), flush=True)
 
 
-def both(args: argparse.Namespace, work: Path, name: str, source: Path, options: list[str]) -> Path:
-    """Compiles and times a model, plain and with everything; gives the second bundle."""
+def both(args: argparse.Namespace, work: Path, name: str, source: Path, options: list[str], runs: int = RUNS) -> dict:
+    """Compiles and times a model, plain and with everything; gives the bundles."""
+    bundles = {}
     for kind in ("plain", "all"):
-        bundle = work / f"{name.replace(' ', '.')}.{kind}.drift"
-        targets = [work / f"{api}.toml" for api in DEVICES] if kind == "plain" else [*DEVICES.values(), "opencl-generic"]
-        apis = [a for a in args.apis.split(",") if kind == "all" or split(a)[0] in DEVICES]
+        bundles[kind] = bundle = work / f"{name.replace(' ', '.')}.{kind}.drift"
+        targets = [work / f"{api}.toml" for api in DEVICES] if kind == "plain" else DEVICES.values()
         named = [word for t in targets for word in ("--target", t)]
-        try:
-            call(args.driftc, "compile", source, *named, *options, "-o", bundle)
-        except RuntimeError as e:
-            if "error: emit: target opencl-generic" not in str(e):
-                raise
-            # its limits are those of small devices
-            named = named[:-2]
-            call(args.driftc, "compile", source, *named, *options, "-o", bundle)
-        show(f"{name}, {kind}", {api: bench(args.driftc, bundle, api) for api in apis})
-    return bundle
+        call(args.driftc, "compile", source, *named, *options, "-o", bundle)
+        show(f"{name}, {kind}", {api: bench(args.driftc, bundle, api, runs) for api in args.apis.split(",")})
+    return bundles
 
 
 def networks(args: argparse.Namespace, work: Path) -> None:
     sources = [f.split(",") for f in args.onnx]
     wanted = [m for m in args.models.split(",") if m]
-    if wanted and not all((work / f"{m}.onnx").exists() for m in wanted):
-        subprocess.run([sys.executable, str(Path(__file__).parent / "export.py"), str(work)], check=True)
+    for m in wanted:
+        if not (work / f"{m}.onnx").exists():
+            script = "unet.py" if m == "unet" else "export.py"
+            subprocess.run([sys.executable, str(Path(__file__).parent / script), str(work)], check=True)
     sources += [[str(work / f"{m}.onnx")] for m in wanted]
     for first, *options in sources:
         file = Path(first)
         name = file.stem if file.stem != "model" else file.parent.name
-        for precision in args.precisions.split(","):
+        large = name == "unet"
+        for precision in ["mixed"] if large else args.precisions.split(","):
             try:
                 expected = work / f"{name}.y.npy"
-                if expected.exists():
-                    call(args.driftc, "verify", file, "--target", "webgpu-h200", "--backend", "webgpu", "--precision",
+                for api in {split(a)[0] for a in args.apis.split(",")} if expected.exists() else ():
+                    call(args.driftc, "verify", file, "--target", DEVICES[api], "--backend", api, "--precision",
                          precision, "--input", f"x={work / name}.x.npy", "--expect", f"y={expected}")
             except RuntimeError as e:
-                print(f"{name} {precision} on WebGPU is wrong: {e}", flush=True)
+                print(f"{name} {precision} is wrong: {e}", flush=True)
             try:
-                both(args, work, f"{name} {precision}", file, ["--precision", precision, *options])
+                runs = RUNS_LARGE if large else RUNS
+                both(args, work, f"{name} {precision}", file, ["--precision", precision, *options], runs)
             except RuntimeError as e:
                 print(f"{name} {precision}: {e}", flush=True)
 
@@ -143,29 +145,36 @@ def language(args: argparse.Namespace, work: Path) -> None:
         folder = work / model
         if not (folder / "config.json").exists():
             subprocess.run([sys.executable, str(here / "llm.py"), "make", model, str(folder)], check=True)
-        options = ["--precision", "mixed", "--quantize", args.scheme, "--context", "2048", "--calibrate", "none"]
-        bundle = both(args, work, f"{model} {args.scheme} decode", folder, options)
-        for api in args.apis.split(","):
-            backend, env = split(api)
-            command = [args.driftc, "bench", bundle, "--backend", backend, "--llm", "--prefill", 512, "--decode", 256]
-            try:
-                call(*command, env=env)  # fills the driver's cache
-                b = json.loads(call(*command, "--json", env=env))
-                print(f"    {api:8} decode {b['decode_tokens_per_second']:7.0f} tok/s, "
-                      f"prefill {b['prefill_tokens_per_second']:7.0f} tok/s", flush=True)
-            except RuntimeError as e:
-                print(f"    {api}: {str(e).strip().splitlines()[-1][:160]}", flush=True)
+        for scheme in args.schemes.split(","):
+            options = ["--precision", "mixed", "--quantize", scheme, "--context", "2048", "--calibrate", "none"]
+            bundles = both(args, work, f"{model} {scheme} decode", folder, options)
+            for kind, bundle in bundles.items():
+                generate(args, bundle, kind)
+
+
+def generate(args: argparse.Namespace, bundle: Path, kind: str) -> None:
+    """Tokens per second of a language model through each API."""
+    for api in args.apis.split(","):
+        backend, env = split(api)
+        command = [args.driftc, "bench", bundle, "--backend", backend, "--llm", "--prefill", 512, "--decode", 256]
+        try:
+            call(*command, env=env)  # fills the driver's cache
+            b = json.loads(call(*command, "--json", env=env))
+            print(f"    {kind:5} {api:8} decode {b['decode_tokens_per_second']:7.0f} tok/s, "
+                  f"prefill {b['prefill_tokens_per_second']:7.0f} tok/s", flush=True)
+        except RuntimeError as e:
+            print(f"    {kind:5} {api}: {str(e).strip().splitlines()[-1][:160]}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("driftc")
     parser.add_argument("work")
-    parser.add_argument("--models", default="resnet50,mobilenet_v2")
+    parser.add_argument("--models", default="resnet50,mobilenet_v2,unet")
     parser.add_argument("--onnx", action="append", default=[])
     parser.add_argument("--precisions", default="f32,mixed")
     parser.add_argument("--llm", default="llama-3.2-1b")
-    parser.add_argument("--scheme", default="q8")
+    parser.add_argument("--schemes", default="q8,q4g32")
     parser.add_argument("--apis", default="vulkan,webgpu,opencl")
     args = parser.parse_args()
     work = Path(args.work)

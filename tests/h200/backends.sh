@@ -5,7 +5,7 @@
 #   tests/h200/backends.sh path/to/driftc [work folder] [options of backends.py]
 #
 # `driftc` is built with `--features webgpu`. Needs python3 with torch, torchvision, onnx and numpy; what
-# is in the work folder already (resnet50.onnx, llama-3.2-1b/, ...) is not made again.
+# is in the work folder already (resnet50.onnx, unet.onnx, llama-3.2-1b/, ...) is not made again.
 set -eu
 driftc=$1
 work=${2:-$(mktemp -d)}

@@ -4,7 +4,7 @@
 #   tests/h200/opencl.sh path/to/driftc path/to/ops BUNDLE.drift ...
 #
 # `ops` is the operator test (`cargo test -p drift-conformance --test ops --no-run` prints where it is).
-# Bundles have variants for both APIs: --target nvidia-h200 --target opencl-generic. Where the machine has
+# Bundles have variants for both APIs: --target nvidia-h200 --target opencl-h200. Where the machine has
 # the driver's part of OpenCL and no loader, carry libOpenCL.so.1 along and name it: OPENCL_DYLIB_PATH.
 set -u
 driftc=$1
