@@ -1,5 +1,6 @@
 //! Headless Chromium over its DevTools protocol: a pipe with JSON texts that end with a zero byte.
 
+use crate::lavapipe;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -20,6 +21,15 @@ pub fn on_path(program: &str) -> bool {
         .any(|dir| dir.join(program).is_file() || dir.join(format!("{program}.exe")).is_file())
 }
 
+/// What its WebGPU runs on; there is no GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapter {
+    /// The driver that it brings along: subgroups of 4, no f16.
+    SwiftShader,
+    /// Mesa's: subgroups of 8, and f16 ([`lavapipe`]).
+    Lavapipe,
+}
+
 /// A running browser with one page.
 pub struct Chromium {
     child: Child,
@@ -30,9 +40,8 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// Starts it in an empty folder of its own, on the software adapter.
-    pub fn start(folder: &Path) -> Result<Chromium, String> {
-        let program = program().ok_or("no chromium on PATH")?;
+    /// Starts it in an empty folder of its own.
+    pub fn start(folder: &Path, adapter: Adapter) -> Result<Chromium, String> {
         let at = |what: &str| {
             let what = what.to_owned();
             move |e: std::io::Error| format!("{what}: {e}")
@@ -44,12 +53,16 @@ impl Chromium {
         if !made.success() {
             return Err("mkfifo fails".into());
         }
+        let program = match adapter {
+            Adapter::SwiftShader => Command::new(program().ok_or("no chromium on PATH")?),
+            Adapter::Lavapipe => lavapipe::copy(&folder.join("chromium")).map_err(at("a copy"))?,
+        };
         let log = File::create(folder.join("log.txt")).map_err(at("log"))?;
         // the pipe is file 3 and 4, which a shell can open and the standard library cannot
         let child = Command::new("sh")
             .args(["-c", r#"to=$1; from=$2; shift 2; exec "$@" 3<"$to" 4>"$from""#, "sh"])
             .args([to.as_os_str(), from.as_os_str()])
-            .arg(program)
+            .arg(program.get_program())
             .args([
                 "--headless=new",
                 "--no-sandbox",
@@ -62,6 +75,7 @@ impl Chromium {
             ])
             .arg(format!("--user-data-dir={}", folder.display()))
             .arg("about:blank")
+            .envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

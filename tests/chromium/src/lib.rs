@@ -1,6 +1,7 @@
 //! Headless Chromium for tests.
 //!
 //! - [`browser`] starts it and drives one page over the DevTools protocol;
+//! - [`lavapipe`] puts another Vulkan driver under it, for f16;
 //! - [`server`] serves files to it, in ways that go wrong too, and carries what a page reports or
 //!   is asked to do.
 //!
@@ -9,9 +10,10 @@
 #![forbid(unsafe_code)]
 
 pub mod browser;
+pub mod lavapipe;
 pub mod server;
 
-pub use browser::{Chromium, program};
+pub use browser::{Adapter, Chromium, program};
 pub use server::Server;
 
 use std::path::{Path, PathBuf};

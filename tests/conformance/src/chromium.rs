@@ -6,7 +6,7 @@
 
 use drift_bundle::caps::Capabilities;
 use drift_bundle::plan::Plan;
-use drift_chromium::{Chromium, Server, pages};
+use drift_chromium::{Adapter, Chromium, Server, pages};
 use drift_runtime::external::{self, ExternalDevice, Fetch, Nanos, Program, SubmitNumber, Variant};
 use drift_runtime::{Device, DeviceInfo, DeviceKind, Result, RuntimeError};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ struct PageProgram {
 }
 
 /// Why there can be no device; `None`: there can.
-pub fn missing() -> Option<String> {
+pub fn missing(adapter: Adapter) -> Option<String> {
     let package = match std::env::var_os("DRIFT_WEB") {
         Some(package) => PathBuf::from(package),
         None => return Some("DRIFT_WEB names no package folder (`cargo xtask npm`)".into()),
@@ -55,27 +55,31 @@ pub fn missing() -> Option<String> {
     if !package.join("drift.wasm").is_file() {
         return Some(format!("DRIFT_WEB: {} is no package folder", package.display()));
     }
-    drift_chromium::program().is_none().then(|| "no chromium on PATH".into())
+    match adapter {
+        Adapter::SwiftShader => drift_chromium::program().is_none().then(|| "no chromium".into()),
+        Adapter::Lavapipe => drift_chromium::lavapipe::missing(),
+    }
 }
 
-/// The device: one browser for all threads of a process, for as long as one has it.
+/// The device: one browser for all threads of a process, for as long as one has it. A process asks for
+/// one adapter only.
 ///
 /// # Errors
 /// As [`missing`], or the browser does not start.
-pub fn device() -> Result<Device, String> {
-    Ok(external::device(open()?))
+pub fn device(adapter: Adapter) -> Result<Device, String> {
+    Ok(external::device(open(adapter)?))
 }
 
-fn open() -> Result<Arc<PageDevice>, String> {
+fn open(adapter: Adapter) -> Result<Arc<PageDevice>, String> {
     static OPEN: Mutex<Weak<PageDevice>> = Mutex::new(Weak::new());
-    if let Some(why) = missing() {
+    if let Some(why) = missing(adapter) {
         return Err(why);
     }
     let mut open = OPEN.lock().map_err(|_| "an earlier start failed")?;
     if let Some(device) = open.upgrade() {
         return Ok(device);
     }
-    let device = Arc::new(PageDevice::start()?);
+    let device = Arc::new(PageDevice::start(adapter)?);
     *open = Arc::downgrade(&device);
     Ok(device)
 }
@@ -84,24 +88,28 @@ fn open() -> Result<Arc<PageDevice>, String> {
 ///
 /// # Errors
 /// As [`device`].
-pub fn refusal() -> Result<Option<String>, String> {
-    let answer = ask(&open()?.page, &json!({"command": "load"}), b"nonsense");
+pub fn refusal(adapter: Adapter) -> Result<Option<String>, String> {
+    let answer = ask(&open(adapter)?.page, &json!({"command": "load"}), b"nonsense");
     Ok(answer.err().map(|e| e.to_string()))
 }
 
 impl PageDevice {
-    fn start() -> Result<PageDevice, String> {
+    fn start(adapter: Adapter) -> Result<PageDevice, String> {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("drift-{}-{number}", std::process::id()));
         let package = std::env::var_os("DRIFT_WEB").map(PathBuf::from).unwrap_or_default();
         let folders = vec![("tests/".to_owned(), pages()), ("drift/".to_owned(), package)];
         let server = Server::start(0, folders).map_err(|e| format!("no server: {e}"))?;
-        let mut browser = Chromium::start(&folder)?;
+        let mut browser = Chromium::start(&folder, adapter)?;
         browser.open(&format!("{}/tests/device.html", server.address()))?;
         let page = Page { folder, server, browser: Some(browser) };
         let (said, _) = unpacked(&page.server.hello(PATIENCE)?)?;
-        let info = described(&said).ok_or_else(|| format!("the page says {said}"))?;
+        let mut info = described(&said).ok_or_else(|| format!("the page says {said}"))?;
+        if adapter == Adapter::Lavapipe {
+            // Chromium takes it for its own driver
+            info.capabilities.device_name = "llvmpipe".into();
+        }
         Ok(PageDevice { info, page: Arc::new(Mutex::new(page)) })
     }
 }

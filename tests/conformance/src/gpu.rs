@@ -2,6 +2,7 @@
 
 use crate::chromium;
 use drift_bundle::caps::Api;
+use drift_chromium::Adapter;
 use drift_runtime::{Device, RuntimeErrorKind};
 use std::sync::Once;
 
@@ -10,11 +11,11 @@ pub fn api() -> Api {
     match std::env::var("DRIFT_BACKEND").unwrap_or_default().as_str() {
         "" | "vulkan" => Api::Vulkan,
         "opencl" => Api::OpenCl,
-        "webgpu" | WEBGPU_CORE | CHROMIUM => Api::WebGpu,
+        "webgpu" | WEBGPU_CORE | CHROMIUM | CHROMIUM_F16 => Api::WebGpu,
         // emitted MSL on the CPU: see drift-msl-cpu
         "metal-cpu" => Api::Metal,
         other => panic!(
-            "DRIFT_BACKEND={other}: there are vulkan, opencl, webgpu, {WEBGPU_CORE}, {CHROMIUM} and \
+            "DRIFT_BACKEND={other}: there are vulkan, opencl, webgpu, {WEBGPU_CORE}, {CHROMIUM}, {CHROMIUM_F16} and \
              metal-cpu"
         ),
     }
@@ -26,10 +27,16 @@ const WEBGPU_CORE: &str = "webgpu-core";
 
 /// `DRIFT_BACKEND` for WebGPU in a page of headless Chromium ([`crate::chromium`]).
 const CHROMIUM: &str = "chromium";
+/// The same on a driver with f16.
+const CHROMIUM_F16: &str = "chromium-f16";
 
-/// Whether [`CHROMIUM`] was asked for.
-pub fn in_chromium() -> bool {
-    std::env::var("DRIFT_BACKEND").is_ok_and(|v| v == CHROMIUM)
+/// What Chromium is asked to run on, if it was asked for.
+pub fn in_chromium() -> Option<Adapter> {
+    match std::env::var("DRIFT_BACKEND").ok()?.as_str() {
+        CHROMIUM => Some(Adapter::SwiftShader),
+        CHROMIUM_F16 => Some(Adapter::Lavapipe),
+        _ => None,
+    }
 }
 
 /// Whether [`WEBGPU_CORE`] was asked for.
@@ -61,8 +68,8 @@ pub fn device_of(api: Api) -> Option<Device> {
         let missing = drift_msl_cpu::missing().filter(|e| e.contains("is installed"));
         return made(missing, drift_msl_cpu::device);
     }
-    if api == Api::WebGpu && in_chromium() {
-        return made(chromium::missing(), chromium::device);
+    if let (Api::WebGpu, Some(adapter)) = (api, in_chromium()) {
+        return made(chromium::missing(adapter), || chromium::device(adapter));
     }
     let opened = match std::env::var("DRIFT_DEVICE") {
         Ok(filter) if !filter.is_empty() && api == self::api() => Device::find(&filter),

@@ -50,7 +50,7 @@ pub fn run(root: &Path, results: &Results) -> bool {
                 suite.args(["--test", test]);
             }
             suite.env("DRIFT_RESULTS", &folder).env("DRIFT_REQUIRE_GPU", "1");
-            if std::env::var("DRIFT_BACKEND").is_ok_and(|name| name == "chromium") {
+            if std::env::var("DRIFT_BACKEND").is_ok_and(|name| name.starts_with("chromium")) {
                 let Some(package) = npm::build(root) else { return false };
                 suite.env("DRIFT_WEB", package);
             }

@@ -7,7 +7,7 @@
 use crate::command::execute;
 use crate::{npm, site};
 pub use drift_chromium::program;
-use drift_chromium::{Chromium, Server};
+use drift_chromium::{Adapter, Chromium, Server};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ fn compile(root: &Path, bundles: &Path, models: Option<&Path>) -> bool {
 
 fn test(folder: &Path, folders: Vec<(String, PathBuf)>) -> Result<bool, String> {
     let server = Server::start(0, folders).map_err(|e| format!("no server: {e}"))?;
-    let mut browser = Chromium::start(&folder.join("profile"))?;
+    let mut browser = Chromium::start(&folder.join("profile"), Adapter::SwiftShader)?;
     let address = server.address();
     browser.open(&format!("{address}/tests/"))?;
     let passed = reported(&server)?;

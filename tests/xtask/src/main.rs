@@ -33,7 +33,8 @@ cargo xtask <command>
           Write docs/backends.md from the results in docs/backends. With an ID (lavapipe, pocl, ...) first
           run operators, networks and language models on the driver that DRIFT_BACKEND and DRIFT_DEVICE
           name and keep their results under this ID; with a FOLDER, keep the results that are there
-          (DRIFT_RESULTS=FOLDER). DRIFT_BACKEND=chromium runs them in a page.
+          (DRIFT_RESULTS=FOLDER). DRIFT_BACKEND=chromium (or chromium-f16) runs them
+          in a page.
   size    Build examples/minimal and hold its stripped size against the budget.
   npm     Build the browser's runtime as an npm package folder (target/npm) and hold its size
           against the budget.

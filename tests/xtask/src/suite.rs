@@ -103,7 +103,8 @@ impl Suite<'_> {
             // without subgroups and f16
             self.another_api("WebGPU core", "webgpu-core", "webgpu");
             self.another_api("MSL on the CPU", "metal-cpu", "opencl");
-            self.in_chromium("Chromium, all", &FULL_TESTS);
+            self.in_chromium("Chromium, all", "chromium", &FULL_TESTS);
+            self.in_chromium("Chromium, f16, all", "chromium-f16", &FULL_TESTS);
             self.swiftshader();
         }
         if self.includes("drift-bundle") {
@@ -129,7 +130,8 @@ impl Suite<'_> {
             self.timed("npm", "cargo xtask npm", crate::npm::run);
             self.timed("browser", "cargo xtask browser", crate::browser::run);
             if !self.options.full {
-                self.in_chromium("Chromium", &["chromium"]);
+                self.in_chromium("Chromium", "chromium", &["chromium"]);
+                self.in_chromium("Chromium, f16", "chromium-f16", &["chromium"]);
             }
         }
         if self.options.full {
@@ -169,13 +171,13 @@ impl Suite<'_> {
     }
 
     /// Conformance tests on the runtime for browsers, in a page.
-    fn in_chromium(&mut self, name: &'static str, tests: &[&str]) {
+    fn in_chromium(&mut self, name: &'static str, backend: &str, tests: &[&str]) {
         let mut command = self.conformance("opencl", tests);
         // without the package, the tests say what they miss
         if let Some(package) = crate::npm::build(self.root) {
             command.env("DRIFT_WEB", package);
         }
-        command.env("DRIFT_BACKEND", "chromium").env("DRIFT_REQUIRE_GPU", "1");
+        command.env("DRIFT_BACKEND", backend).env("DRIFT_REQUIRE_GPU", "1");
         self.step(name, command, "");
     }
 
