@@ -7,7 +7,7 @@
 use crate::command::execute;
 use crate::{npm, site};
 pub use drift_chromium::program;
-use drift_chromium::{Adapter, Chromium, Server};
+use drift_chromium::{Adapter, Chromium, Server, lavapipe};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -70,7 +70,12 @@ fn compile(root: &Path, bundles: &Path, models: Option<&Path>) -> bool {
     // several variants, of which the browser takes one; and a bundle with nothing for it
     let several = vec!["--target", "vulkan-modern", "--target", "webgpu-generic"];
     jobs.push((shapes.clone(), bundles.join("several.drift"), several));
-    jobs.push((shapes, bundles.join("vulkan.drift"), vec!["--target", "vulkan-modern"]));
+    jobs.push((shapes.clone(), bundles.join("vulkan.drift"), vec!["--target", "vulkan-modern"]));
+    for (model, name) in [(shapes, "shapes-f16"), (root.join("examples/tales"), "tales-f16")] {
+        let both = ["--target", "webgpu-generic", "--target", "webgpu-lavapipe"];
+        let arguments = [&both[..], &["--precision", "mixed"]].concat();
+        jobs.push((model, bundles.join(name).with_extension("drift"), arguments));
+    }
     for (name, more) in NETWORKS {
         let Some(models) = models else { break };
         let mut arguments = vec!["--target", "webgpu-generic"];
@@ -90,10 +95,21 @@ fn test(folder: &Path, folders: Vec<(String, PathBuf)>) -> Result<bool, String> 
     let mut browser = Chromium::start(&folder.join("profile"), Adapter::SwiftShader)?;
     let address = server.address();
     browser.open(&format!("{address}/tests/"))?;
-    let passed = reported(&server)?;
+    let passed = reported(&server)? & with_f16(folder, &server)?;
     let pictures = folder.join("screenshots");
     std::fs::create_dir_all(&pictures).map_err(|e| format!("{}: {e}", pictures.display()))?;
     Ok(passed & examples(&mut browser, &address, &pictures))
+}
+
+/// The variants that need more than every browser has, on an adapter that has it.
+fn with_f16(folder: &Path, server: &Server) -> Result<bool, String> {
+    if let Some(why) = lavapipe::missing() {
+        eprintln!("skipped: f16 and subgroups: {why}");
+        return Ok(true);
+    }
+    let mut browser = Chromium::start(&folder.join("profile-f16"), Adapter::Lavapipe)?;
+    browser.open(&format!("{}/tests/f16.html", server.address()))?;
+    reported(server)
 }
 
 /// Prints what the page reports; true if nothing failed, and something was tested.
