@@ -6,7 +6,7 @@ use drift_driver::dims::DimBindings;
 use drift_driver::memory::Strategy;
 use drift_driver::models::{self, KvCache, Options};
 use drift_driver::target::{self, Precision};
-use drift_driver::{CompileOptions, Compiled, Stage, package, pipeline};
+use drift_driver::{Calibration, CompileOptions, Compiled, Stage, package, pipeline};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -26,7 +26,7 @@ fn options(targets: &[&str]) -> CompileOptions {
         disabled: Vec::new(),
         bisect_limit: None,
         quantize: None,
-        calibration: Vec::new(),
+        calibration: Calibration::None,
         memory: Strategy::Best,
         targets: target::resolve(&targets).expect("targets"),
         stop_after: Stage::Package,

@@ -72,10 +72,11 @@ pub struct CompileOptions {
     /// Language models: element type of the KV cache [default: f16, at --precision f32 f32]
     #[arg(long, value_name = "f32|f16|int8")]
     pub kv_cache: Option<String>,
-    /// Language models: text on which ranges are measured, to find what f16 cannot hold [default: some
-    /// lines of prose and code]
-    #[arg(long, value_name = "FILE|none")]
-    pub calibrate: Option<String>,
+    /// What --precision mixed keeps in f32 is chosen by measurement: NAME=FILE.npy or .pb gives an input's
+    /// values (repeatable, one for every input). Language models: a text instead, on which ranges are
+    /// measured, to find what f16 cannot hold [default: some lines of prose and code]
+    #[arg(long, value_name = "NAME=FILE|FILE|none")]
+    pub calibrate: Vec<String>,
     /// Leave out a pass or rewrite rule, by name
     #[arg(long = "disable", value_name = "PASS")]
     pub disabled: Vec<String>,
@@ -105,7 +106,7 @@ impl CompileOptions {
             context: Some(context),
             chunk: 1024,
             kv_cache: None,
-            calibrate: None,
+            calibrate: Vec::new(),
             disabled: Vec::new(),
             bisect: None,
             memory: "best".to_owned(),

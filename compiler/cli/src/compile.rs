@@ -4,12 +4,13 @@ use crate::args::{CompileArgs, CompileOptions, Emit};
 use crate::error::{CliError, Result};
 use crate::llm::assets;
 use crate::progress::Bar;
+use crate::run::arrays;
 use crate::summary;
 use drift_driver::dims::DimBindings;
 use drift_driver::models::{self, KvCache};
 use drift_driver::pipeline::{self, Compiled};
 use drift_driver::target::Precision;
-use drift_driver::{Stage, package, quantize, target};
+use drift_driver::{Calibration, Stage, package, quantize, rounding, target};
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -17,12 +18,16 @@ use std::time::Instant;
 /// Turns the options of the command line into the driver's.
 pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::CompileOptions> {
     let precision = precision(o)?;
-    let calibration = match o.model.is_dir() && precision != Precision::F32 {
-        true => assets::calibration(&o.model, o.calibrate.as_deref())?,
-        false => Vec::new(),
-    };
+    let calibration = calibration(o, precision)?;
+    let mut bindings = bindings(&o.dims, &o.shapes)?;
+    if let Calibration::Inputs(inputs) = &calibration {
+        // what is measured on tells the shapes that the model leaves open
+        for (name, values) in inputs {
+            bindings.shapes.entry(name.clone()).or_insert_with(|| values.shape.to_vec());
+        }
+    }
     Ok(drift_driver::CompileOptions {
-        bindings: bindings(&o.dims, &o.shapes)?,
+        bindings,
         precision,
         disabled: o.disabled.clone(),
         bisect_limit: o.bisect,
@@ -36,6 +41,41 @@ pub fn options(o: &CompileOptions, stop_after: Stage) -> Result<drift_driver::Co
         targets: target::resolve(&o.targets)?,
         stop_after,
     })
+}
+
+/// What `--calibrate` gives: a text for the folder of a language model, arrays for an ONNX file.
+fn calibration(o: &CompileOptions, precision: Precision) -> Result<Calibration> {
+    if o.model.is_dir() {
+        let text = match &o.calibrate[..] {
+            [] => None,
+            [text] => Some(text.as_str()),
+            [_, more, ..] => {
+                return Err(CliError::bad(format!(
+                    "--calibrate {more}: language models take one text, or `none`"
+                )));
+            }
+        };
+        return Ok(match precision {
+            Precision::F32 => Calibration::None,
+            _ => Calibration::Prompt(assets::calibration(&o.model, text)?),
+        });
+    }
+    if o.calibrate.is_empty() || o.calibrate == ["none"] {
+        return Ok(Calibration::None);
+    }
+    if precision != Precision::Mixed {
+        let m = format!("--calibrate has no effect at --precision {precision}");
+        return Err(CliError::bad(m).help("it chooses what --precision mixed keeps in f32"));
+    }
+    let mut inputs = rounding::Inputs::new();
+    for (name, array) in arrays(&o.calibrate, "--calibrate")? {
+        let (elem, shape) = (array.elem, array.shape);
+        let value = rounding::value(elem, &shape, array.bytes).ok_or_else(|| {
+            CliError::bad(format!("--calibrate {name}: not as many bytes as {shape:?} needs"))
+        })?;
+        inputs.insert(name, value);
+    }
+    Ok(Calibration::Inputs(inputs))
 }
 
 /// Quantized language models are for speed: they take f16 storage unless told otherwise.

@@ -53,7 +53,7 @@ fn report(c: &Compiled, model: &Path, precision: &str, bundle_bytes: u64) -> Rep
             })
             .collect(),
         graph_before: graph_view(&c.entries[0].imported),
-        graph_after: graph_view(c.graph()),
+        graph_after: with_reasons(graph_view(c.graph()), c),
         variants: c.variants.iter().map(|v| variant_view(c, v, precision)).collect(),
         weights: weights(c),
         bundle_bytes,
@@ -101,6 +101,18 @@ fn parameters(g: &Graph) -> u64 {
         .filter(|t| t.dtype.is_float())
         .map(|t| t.elems() as u64)
         .sum()
+}
+
+/// Says of nodes that calibration keeps in f32 why it does.
+fn with_reasons(mut view: GraphView, c: &Compiled) -> GraphView {
+    let Some(rounding) = c.rounding.first() else { return view };
+    for (id, why) in &rounding.wide {
+        let node = view.nodes.iter_mut().find(|n| n.id == u64::from(id.0));
+        if let Some(node) = node {
+            node.detail.push(("kept in f32".to_owned(), why.to_string()));
+        }
+    }
+    view
 }
 
 fn graph_view(g: &Graph) -> GraphView {

@@ -1,6 +1,7 @@
 //! What a compilation did, in a few lines or as JSON.
 
 use drift_driver::pipeline::{Compiled, Variant};
+use drift_driver::rounding::Why;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -102,9 +103,28 @@ pub fn json(c: &Compiled, bundle: Option<u64>) -> Value {
         "fused_nodes": c.entries.iter().map(|e| e.graph.node_count()).sum::<usize>(),
         "rewrites": c.rewrites.applied,
         "notes": c.notes,
+        "calibration": calibration(c),
         "variants": variants,
         "weights_bytes": c.weights.bytes(),
         "bundle_bytes": bundle,
         "stages": stages,
+    })
+}
+
+/// What `--calibrate NAME=FILE` measured and chose; null without it.
+fn calibration(c: &Compiled) -> Value {
+    let Some(rounding) = c.rounding.first() else { return Value::Null };
+    let kept = rounding.wide.iter().map(|(id, why)| {
+        let node = &c.graph().node(*id).path;
+        match why {
+            Why::Range(most) => json!({ "node": node, "largest": most }),
+            Why::Share(share) => json!({ "node": node, "share_of_error": share }),
+        }
+    });
+    json!({
+        "error_f16": rounding.all_f16,
+        "error": rounding.chosen,
+        "candidates": rounding.candidates,
+        "kept_in_f32": kept.collect::<Vec<_>>(),
     })
 }

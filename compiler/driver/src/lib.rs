@@ -17,10 +17,11 @@ pub mod plan;
 pub mod quantize;
 pub mod report;
 pub mod shaders;
+pub mod rounding;
 pub mod stage;
 pub mod target;
 pub mod weights;
 
 pub use error::{ErrorKind, StageError};
-pub use pipeline::{CompileOptions, Compiled, compile};
+pub use pipeline::{Calibration, CompileOptions, Compiled, compile};
 pub use stage::Stage;

@@ -8,6 +8,7 @@ use crate::lowering::{self, LowerOptions, Steps};
 use crate::memory::Strategy;
 use crate::plan::{self, EntrySteps, PlanOptions, Planned};
 use crate::stage::Stage;
+use crate::rounding::{self, Rounding};
 use crate::target::{Precision, TargetSpec, float_elem};
 use crate::weights::WeightPool;
 use crate::{import, shaders};
@@ -29,8 +30,8 @@ pub struct CompileOptions {
     /// Weights of products with constant matrices in imported graphs (builders of language models
     /// have made their choice when they come here).
     pub quantize: Option<Scheme>,
-    /// Language models below f32: token ids of a prompt that shows which values f16 cannot hold.
-    pub calibration: Vec<i32>,
+    /// Below f32, what shows which values f16 cannot hold.
+    pub calibration: Calibration,
     /// Rewrite rules and passes left out, by name.
     pub disabled: Vec<String>,
     /// Apply only so many rewrites (to find a wrong one).
@@ -41,7 +42,18 @@ pub struct CompileOptions {
 }
 
 /// Passes outside the rewrite rules that `--disable` knows.
-pub const PASSES: [(&str, &str); 4] = [
+/// What values are measured on for the choice between f16 and f32.
+#[derive(Clone, Debug, Default)]
+pub enum Calibration {
+    #[default]
+    None,
+    /// Language models: token ids of a prompt.
+    Prompt(Vec<i32>),
+    /// Other networks, at mixed precision: the values of all inputs.
+    Inputs(rounding::Inputs),
+}
+
+pub const PASSES: [(&str, &str); 5] = [
     (
         "transformer-products",
         "products in transformers use the kernels of language models where those gain",
@@ -116,10 +128,12 @@ pub struct Compiled {
     pub entries: Vec<Entry>,
     pub assets: Vec<(String, Vec<u8>)>,
     pub notes: Vec<String>,
-    /// What calibration saw; empty without it.
+    /// What calibration on a prompt saw; empty without it.
     pub ranges: Ranges,
     pub rewrites: FuseReport,
     pub stats: Vec<StageStat>,
+    /// What calibration on inputs chose for each entry point; empty without it.
+    pub rounding: Vec<Rounding>,
     pub variants: Vec<Variant>,
     pub weights: WeightPool,
 }
@@ -164,6 +178,7 @@ pub fn compile_module(
         ranges: Ranges::default(),
         rewrites: FuseReport::default(),
         stats: Vec::new(),
+        rounding: Vec::new(),
         variants: Vec::new(),
         weights: WeightPool::default(),
     };
@@ -181,6 +196,7 @@ pub fn compile_module(
     }
     let count = options.targets.len().max(1) as f32;
     let mut left_out = None;
+    out.measure_rounding(options, progress)?;
     for (i, spec) in options.targets.iter().enumerate() {
         progress(Stage::Lower, &spec.id, i as f32 / count);
         match compile_variant(&mut out, spec, options) {
@@ -275,7 +291,7 @@ fn compile_variant(
         texture_layers: limits.texture_layers,
     };
     let mut chosen = Vec::new();
-    for entry in &out.entries {
+    for (number, entry) in out.entries.iter().enumerate() {
         let wide = match options.precision {
             Precision::F32 => BTreeSet::new(),
             _ if !entry.graph.states.is_empty() => {
@@ -285,6 +301,9 @@ fn compile_variant(
             }
             Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&entry.graph),
             _ => BTreeSet::new(),
+            Precision::Mixed if let Some(rounding) = out.rounding.get(number) => {
+                rounding.nodes(rounds_anyway(spec))
+            }
         };
         chosen.push((assign_layouts(&entry.graph, &choice, &wide)?, wide));
     }
@@ -391,12 +410,16 @@ impl Compiled {
         let mut prefills =
             self.entries.iter().filter(|e| e.imported.outputs.iter().any(|o| o.0 == "hidden"));
         let Some(entry) = prefills.next_back() else { return Ok(()) };
-        if options.precision == Precision::F32 || options.calibration.is_empty() {
+        let ids = match &options.calibration {
+            Calibration::Prompt(ids) if options.precision != Precision::F32 => ids,
+            _ => return Ok(()),
+        };
+        if ids.is_empty() {
             return Ok(());
         }
         let start = Instant::now();
         let mut told = |done: f32| progress(Stage::Import, "calibration", done);
-        let ranges = calibrate::ranges(&entry.imported, &options.calibration, &mut told)?;
+        let ranges = calibrate::ranges(&entry.imported, ids, &mut told)?;
         let most = ranges.0.iter().max_by(|a, b| a.1.total_cmp(b.1));
         if let Some((name, most)) = most {
             let wide: Vec<String> =
@@ -405,7 +428,7 @@ impl Compiled {
                 0 => "f16 holds all of them with headroom".to_owned(),
                 n => format!("{n} of {} are stored in f32: {}", ranges.0.len(), short(&wide)),
             };
-            let n = options.calibration.len();
+            let n = ids.len();
             self.notes.push(format!(
                 "range check on {n} tokens: the largest value is {most:.3e} ({name}); {kept}"
             ));
@@ -417,6 +440,27 @@ impl Compiled {
 
     fn node_count(&self) -> usize {
         self.entries.iter().map(|e| e.graph.node_count()).sum()
+    }
+
+    /// Measures what f16 costs on the inputs given, and chooses what stays in f32.
+    fn measure_rounding(
+        &mut self,
+        options: &CompileOptions,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        let Calibration::Inputs(inputs) = &options.calibration else { return Ok(()) };
+        if options.precision != Precision::Mixed {
+            return Ok(());
+        }
+        let start = Instant::now();
+        for entry in &self.entries {
+            let mut told = |done: f32| progress(Stage::AssignLayouts, "calibration", done);
+            let rounding = rounding::measure(&entry.graph, inputs, &mut told)?;
+            self.notes.push(rounding.summary(&entry.graph));
+            self.rounding.push(rounding);
+        }
+        self.stat(Stage::AssignLayouts, "calibration", start, self.node_count());
+        Ok(())
     }
 
     fn add_rewrites(&mut self, report: FuseReport) {
@@ -437,7 +481,7 @@ impl Compiled {
 }
 
 /// The first few of a list.
-fn short(names: &[String]) -> String {
+pub(crate) fn short(names: &[String]) -> String {
     const SHOWN: usize = 6;
     let more = names.len().saturating_sub(SHOWN);
     let list = names[..names.len() - more].join(", ");

@@ -3,7 +3,7 @@
 use drift_bundle::plan::{Bind, BindingKind, ObjectKind, ObjectRole, Step};
 use drift_driver::memory::Strategy;
 use drift_driver::target::{self, Precision, TargetSpec};
-use drift_driver::{CompileOptions, Compiled, Stage, compile};
+use drift_driver::{Calibration, CompileOptions, Compiled, Stage, compile};
 use drift_onnx::builder::ModelBuilder;
 use drift_onnx::{ElemType, Model, Tensor};
 
@@ -14,7 +14,7 @@ fn options(disabled: &[&str], targets: Vec<TargetSpec>) -> CompileOptions {
         disabled: disabled.iter().map(|d| (*d).to_owned()).collect(),
         bisect_limit: None,
         quantize: None,
-        calibration: Vec::new(),
+        calibration: Calibration::None,
         memory: Strategy::Best,
         targets,
         stop_after: Stage::Package,

@@ -44,6 +44,12 @@ impl Array {
         TensorRef::from_bytes(self.elem, &self.bytes, &self.shape)
     }
 
+    /// As the compiler's own kind of array.
+    pub fn value(&self) -> drift_ir::Tensor {
+        let value = drift_driver::rounding::value(self.elem, &self.shape, self.bytes.clone());
+        value.expect("as many bytes as the shape says")
+    }
+
     /// Elements as f64.
     pub fn to_f64(&self) -> Vec<f64> {
         let n = self.elem.bytes() as usize;

@@ -8,7 +8,7 @@ use drift_driver::dims::DimBindings;
 use drift_driver::memory::Strategy;
 pub use drift_driver::target::Precision;
 use drift_driver::target::{self, TargetSpec};
-use drift_driver::{CompileOptions, Compiled, Stage, StageError, package, pipeline};
+use drift_driver::{Calibration, CompileOptions, Compiled, Stage, StageError, package, pipeline};
 use drift_runtime::{Bundle, Device, DeviceKind, DriverCache, Session, SessionOptions};
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ pub fn options(
         disabled: Vec::new(),
         bisect_limit: None,
         quantize: None,
-        calibration: Vec::new(),
+        calibration: Calibration::None,
         memory: Strategy::default(),
         targets,
         stop_after,

@@ -11,7 +11,7 @@ use crate::summary;
 use drift_bundle::plan::ElemType;
 use drift_driver::dims::DimBindings;
 use drift_driver::pipeline::Compiled;
-use drift_driver::{CompileOptions, Stage, package, pipeline, target};
+use drift_driver::{Calibration, CompileOptions, Stage, package, pipeline, target};
 use drift_runtime::Bundle;
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -47,7 +47,7 @@ pub fn run(demo: &Demo) -> Result<Value> {
         disabled: Vec::new(),
         bisect_limit: None,
         quantize: None,
-        calibration: Vec::new(),
+        calibration: Calibration::None,
         memory: drift_driver::memory::Strategy::Best,
         targets: target::resolve(&[])?,
         stop_after: Stage::Package,

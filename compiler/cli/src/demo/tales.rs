@@ -11,7 +11,7 @@ use crate::llm::{assets, text::Text};
 use crate::summary;
 use drift_driver::dims::DimBindings;
 use drift_driver::models::{self, KvCache, Options};
-use drift_driver::{CompileOptions, Stage, package, pipeline, target};
+use drift_driver::{Calibration, CompileOptions, Stage, package, pipeline, target};
 use drift_runtime::Bundle;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ fn compile(folder: &Path) -> Result<(Vec<u8>, pipeline::Compiled)> {
         disabled: Vec::new(),
         bisect_limit: None,
         quantize: None,
-        calibration: Vec::new(),
+        calibration: Calibration::None,
         memory: drift_driver::memory::Strategy::Best,
         targets: target::resolve(&[])?,
         stop_after: Stage::Package,

@@ -24,3 +24,39 @@ fn verify_runs_a_real_network() {
     driftc(&["verify", &file("model.onnx"), "--input", &input, "--expect", &other])
         .fails(1, &["Plus214_Output_0"]);
 }
+
+/// What stays in f32 is chosen on a network's own input, and said.
+#[test]
+fn compile_calibrates_on_arrays() {
+    let Some(models) = shared_models() else { return };
+    let folder = models.join("audio_silero_vad_16k_op15");
+    let entry = std::fs::read_dir(folder.join("case0")).expect("a case");
+    let input = |file: &std::path::Path| {
+        let name = file.file_name()?.to_str()?.strip_prefix("in_")?.strip_suffix(".npy")?;
+        Some(format!("{name}={}", file.display()))
+    };
+    let mut inputs: Vec<String> = entry.flatten().filter_map(|f| input(&f.path())).collect();
+    inputs.sort();
+    let model = folder.join("model.onnx").display().to_string();
+    let mut args = vec!["compile", &model, "--json", "--target", "vulkan-baseline"];
+    args.extend(["--stop-after", "emit", "--precision", "mixed"]);
+    inputs.iter().for_each(|input| args.extend(["--calibrate", input]));
+    let out = driftc(&args).ok().stdout;
+    let said: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let said = &said["calibration"];
+    let number = |key: &str| said[key].as_f64().expect("a number");
+    assert!(number("error") <= number("error_f16"), "{said}");
+    assert!(number("candidates") > 0.0, "{said}");
+    let kept = said["kept_in_f32"].as_array().expect("a list");
+    assert!(kept.iter().all(|k| k["node"].is_string()), "{said}");
+
+    let one = ["compile", &model, "--precision", "mixed", "--calibrate", &inputs[0]];
+    driftc(&one).fails(2, &["no calibration values for the input"]);
+    let f32 = ["compile", &model, "--calibrate", &inputs[0]];
+    driftc(&f32).fails(2, &["--calibrate has no effect at --precision f32"]);
+    let twice = ["--calibrate", &inputs[0], "--calibrate", &inputs[0]];
+    let twice = [&["compile", &model, "--precision", "mixed"][..], &twice].concat();
+    driftc(&twice).fails(2, &["is given twice"]);
+    let text = ["compile", &model, "--precision", "mixed", "--calibrate", "text.txt"];
+    driftc(&text).fails(2, &["--calibrate text.txt", "NAME=FILE"]);
+}

@@ -6,7 +6,7 @@ use drift_driver::dims::DimBindings;
 use drift_driver::memory::Strategy;
 use drift_driver::models::{Config, Options, Quantize, describe, open};
 use drift_driver::target::{self, Precision};
-use drift_driver::{CompileOptions, Stage, pipeline};
+use drift_driver::{Calibration, CompileOptions, Stage, pipeline};
 use drift_ir::Def;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -169,7 +169,7 @@ fn large_vocabularies_within_the_limits_of_webgpu() {
             disabled: Vec::new(),
             bisect_limit: None,
             quantize: None,
-            calibration: Vec::new(),
+            calibration: Calibration::None,
             memory: Strategy::default(),
             targets: vec![spec.clone()],
             stop_after: Stage::Emit,

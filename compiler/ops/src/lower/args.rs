@@ -66,6 +66,13 @@ const SMALL_WEIGHT_ELEMS: usize = 65_536;
 
 /// What an argument of a lowered kernel is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Whether a float constant stays in f32 at every precision; `early` as in [`Lowering::early`].
+pub fn small_constant(shape: &Shape, early: bool) -> bool {
+    let vector = shape.iter().filter(|d| **d != 1).count() <= 1;
+    let most = if early { SMALL_WEIGHT_ELEMS } else { SMALL_ELEMS };
+    (vector || early) && shape.elems() <= most
+}
+
 pub enum ArgRef {
     Value(ValueId),
     /// Scratch between the kernels of one node: index into [`Lowering::temps`].
@@ -353,10 +360,7 @@ impl<'a> Lowering<'a> {
     /// cost no bandwidth and their rounding would reach every element they touch; so do constants
     /// that f16 cannot hold (masks of -3.4e38).
     pub(super) fn const_elem(&self, value: ValueId) -> Elem {
-        let shape = &self.graph.value(value).shape;
-        let wide = shape.iter().filter(|d| **d != 1).count();
-        let most = if self.early { SMALL_WEIGHT_ELEMS } else { SMALL_ELEMS };
-        let small = (wide <= 1 || self.early) && shape.elems() <= most;
+        let small = small_constant(&self.graph.value(value).shape, self.early);
         if small || self.exceeds_f16(value) { Elem::F32 } else { self.target.weight_elem }
     }
 

@@ -42,7 +42,7 @@ pub mod conv;
 
 pub use args::{
     ArgRef, KernelArgs, LoweredKernel, Lowering, Out, Placement, SMALL_ELEMS, Target, Temp,
-    elem_of, scalar_of,
+    elem_of, scalar_of, small_constant,
 };
 pub use grid::{Grid, dispatch_1d};
 pub use linear::FEW_ROWS;

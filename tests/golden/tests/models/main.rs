@@ -9,7 +9,7 @@ mod transformer;
 use drift_driver::Stage;
 use drift_driver::dims::DimBindings;
 use drift_driver::memory::Strategy;
-use drift_driver::pipeline::{CompileOptions, Variant, compile};
+use drift_driver::pipeline::{Calibration, CompileOptions, Variant, compile};
 use drift_driver::plan::Planned;
 use drift_driver::target::{self, Precision};
 use drift_emit::{Dialect, DialectOptions};
@@ -53,7 +53,7 @@ fn dispatches(model: &Model, shapes: &[(&str, &[usize])], budget: &Budget) -> Ve
         disabled: Vec::new(),
         bisect_limit: None,
         quantize: None,
-        calibration: Vec::new(),
+        calibration: Calibration::None,
         memory: Strategy::default(),
         targets: Vec::new(),
         stop_after: Stage::Emit,
