@@ -6,6 +6,12 @@ const UPLOAD_AHEAD = 64 << 20;
 
 const ACCESS = ['read-only-storage', 'storage'];
 
+/**
+ * Kernels branch on bounds that are whole subgroups, or whole groups of the lanes that shuffle among
+ * themselves. The compiler knows that; the browser cannot, and would refuse them.
+ */
+const SUBGROUPS = 'diagnostic(off, subgroup_uniformity);\n';
+
 const decoder = new TextDecoder();
 
 export class Program {
@@ -84,7 +90,8 @@ export class Program {
   /** Compiles all pipelines at once, off the main thread. */
   async createPipelines(shaders, report) {
     const { device, list } = this;
-    const prelude = list.enable.map((e) => `enable ${e};\n`).join('');
+    const enable = list.enable.map((e) => `enable ${e};\n`).join('');
+    const prelude = enable + (list.enable.includes('subgroups') ? SUBGROUPS : '');
     const modules = list.shaders.map(([start, end]) =>
       device.createShaderModule({ code: prelude + decoder.decode(shaders.subarray(start, end)) }),
     );
