@@ -1,7 +1,7 @@
 //! Real networks through the command line, where they are.
 
 use crate::common::shared_models;
-use crate::program::{driftc, has_gpu};
+use crate::program::{Folder, driftc, has_gpu};
 
 #[test]
 fn verify_runs_a_real_network() {
@@ -39,7 +39,9 @@ fn compile_calibrates_on_arrays() {
     inputs.sort();
     let model = folder.join("model.onnx").display().to_string();
     let mut args = vec!["compile", &model, "--json", "--target", "vulkan-baseline"];
-    args.extend(["--stop-after", "emit", "--precision", "mixed"]);
+    let made = Folder::new();
+    let bundle = made.arg("silero.drift");
+    args.extend(["-o", &bundle, "--precision", "mixed"]);
     inputs.iter().for_each(|input| args.extend(["--calibrate", input]));
     let out = driftc(&args).ok().stdout;
     let said: serde_json::Value = serde_json::from_str(&out).expect("JSON");
@@ -50,13 +52,14 @@ fn compile_calibrates_on_arrays() {
     let kept = said["kept_in_f32"].as_array().expect("a list");
     assert!(kept.iter().all(|k| k["node"].is_string()), "{said}");
 
-    let one = ["compile", &model, "--precision", "mixed", "--calibrate", &inputs[0]];
-    driftc(&one).fails(2, &["no calibration values for the input"]);
-    let f32 = ["compile", &model, "--calibrate", &inputs[0]];
-    driftc(&f32).fails(2, &["--calibrate has no effect at --precision f32"]);
-    let twice = ["--calibrate", &inputs[0], "--calibrate", &inputs[0]];
-    let twice = [&["compile", &model, "--precision", "mixed"][..], &twice].concat();
-    driftc(&twice).fails(2, &["is given twice"]);
-    let text = ["compile", &model, "--precision", "mixed", "--calibrate", "text.txt"];
-    driftc(&text).fails(2, &["--calibrate text.txt", "NAME=FILE"]);
+    let refused = |more: &[&str], part: &str| {
+        let all = [&["compile", &model, "-o", &bundle][..], more].concat();
+        driftc(&all).fails(2, &[part]);
+    };
+    let mixed = ["--precision", "mixed", "--calibrate"];
+    refused(&[&mixed[..], &[&inputs[0]]].concat(), "no calibration values for the input");
+    refused(&["--calibrate", &inputs[0]], "--calibrate has no effect at --precision f32");
+    let twice = [&mixed[..], &[&inputs[0], "--calibrate", &inputs[0]]].concat();
+    refused(&twice, "is given twice");
+    refused(&[&mixed[..], &["text.txt"]].concat(), "--calibrate text.txt: expected NAME=FILE");
 }
