@@ -8,8 +8,10 @@
 // | `submit` entry point, times, ranges | the ranges, behind each other |
 // | `reset` | |
 // | `drop` | |
+// | `tokenize` texts, and a tokenizer.json | ids of each text, and the text of these ids |
 import { defaultDevice, describe } from '/drift/device.js';
 import { prepare } from '/drift/load.js';
+import { Tokenizer } from '/drift/tokenizer.js';
 
 const programs = new Map();
 let last = 0;
@@ -68,6 +70,16 @@ const commands = {
   async reset({ program }) {
     programs.get(program).resetStates();
     return packed({});
+  },
+
+  async tokenize({ texts }, json) {
+    const tokenizer = await Tokenizer.open(json);
+    const all = texts.map((text) => {
+      const ids = Array.from(tokenizer.encode(text, true));
+      return [ids, tokenizer.decode(ids, false)];
+    });
+    tokenizer.close();
+    return packed({ all });
   },
 
   async drop({ program }) {

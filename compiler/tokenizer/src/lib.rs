@@ -10,7 +10,7 @@
 //! | `tokenizer.model`, base64 ranks of tiktoken | [`tiktoken`] |
 //! | `vocab.json` and `merges.txt` (GPT-2, CLIP) | [`pairs`] |
 //!
-//! [`folder::read`] chooses among them. [`stream::Stream`] turns tokens into text one by one.
+//! What Unicode is ([`unicode`]) may come from the program around. [`folder::read`] chooses among them. [`stream::Stream`] turns tokens into text one by one.
 #![forbid(unsafe_code)]
 
 mod added;
@@ -28,6 +28,7 @@ mod split;
 pub mod stream;
 pub mod tiktoken;
 mod tokenizer;
+pub mod unicode;
 mod vocab;
 
 pub use error::{Error, Result};

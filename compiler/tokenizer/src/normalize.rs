@@ -4,21 +4,24 @@ use crate::bytes;
 use crate::error::Result;
 use crate::json::At;
 use crate::split::{Pattern, gap_free};
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use crate::unicode::{Form, can_normalize, normal_form};
 
 pub enum Normalizer {
     Sequence(Vec<Normalizer>),
-    Nfc,
-    Nfd,
-    Nfkc,
-    Nfkd,
+    Form(Form),
     Lowercase,
-    StripAccents,
+    /// Removes what the pattern finds.
+    StripAccents(Pattern),
     ByteLevel,
-    Strip { left: bool, right: bool },
+    Strip {
+        left: bool,
+        right: bool,
+    },
     Prepend(String),
-    Replace { pattern: Pattern, content: String },
+    Replace {
+        pattern: Pattern,
+        content: String,
+    },
     Bert(Bert),
 }
 
@@ -27,9 +30,13 @@ pub struct Bert {
     /// Control characters, where they are to be removed.
     control: Option<Pattern>,
     chinese: bool,
-    strip_accents: bool,
+    /// Marks, where they are to be removed.
+    accents: Option<Pattern>,
     lowercase: bool,
 }
+
+/// Combining marks: of general category M.
+const MARKS: &str = r"\p{M}";
 
 const KNOWN: &str = "Sequence, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Prepend, Replace, ByteLevel, BertNormalizer";
 
@@ -40,12 +47,12 @@ impl Normalizer {
                 let list = at.get("normalizers")?.list()?;
                 Normalizer::Sequence(list.iter().map(Normalizer::read).collect::<Result<_>>()?)
             }
-            "NFC" => Normalizer::Nfc,
-            "NFD" => Normalizer::Nfd,
-            "NFKC" => Normalizer::Nfkc,
-            "NFKD" => Normalizer::Nfkd,
+            "NFC" => form(at, Form::Nfc)?,
+            "NFD" => form(at, Form::Nfd)?,
+            "NFKC" => form(at, Form::Nfkc)?,
+            "NFKD" => form(at, Form::Nfkd)?,
             "Lowercase" => Normalizer::Lowercase,
-            "StripAccents" => Normalizer::StripAccents,
+            "StripAccents" => Normalizer::StripAccents(Pattern::regex(MARKS)?),
             "ByteLevel" => Normalizer::ByteLevel,
             "Strip" => Normalizer::Strip {
                 left: at.flag("strip_left", true)?,
@@ -64,7 +71,13 @@ impl Normalizer {
                         .then(|| Pattern::regex(r"[\p{C}\x{fffd}&&[^\t\n\r]]"))
                         .transpose()?,
                     chinese: at.flag("handle_chinese_chars", true)?,
-                    strip_accents: at.flag("strip_accents", lowercase)?,
+                    accents: match at.flag("strip_accents", lowercase)? {
+                        true => {
+                            form(at, Form::Nfd)?;
+                            Some(Pattern::regex(MARKS)?)
+                        }
+                        false => None,
+                    },
                     lowercase,
                 })
             }
@@ -81,13 +94,10 @@ impl Normalizer {
                 }
                 text
             }
-            Normalizer::Nfc => text.nfc().collect(),
-            Normalizer::Nfd => text.nfd().collect(),
-            Normalizer::Nfkc => text.nfkc().collect(),
-            Normalizer::Nfkd => text.nfkd().collect(),
+            Normalizer::Form(form) => normal_form(*form, text),
             // character by character: no rule of str::to_lowercase that looks at neighbours (Σ)
             Normalizer::Lowercase => text.chars().flat_map(char::to_lowercase).collect(),
-            Normalizer::StripAccents => without_marks(text),
+            Normalizer::StripAccents(marks) => replace(text, marks, "")?,
             Normalizer::ByteLevel => bytes::to_text(text.as_bytes()),
             Normalizer::Strip { left, right } => {
                 let text = if *left { text.trim_start() } else { text };
@@ -118,8 +128,8 @@ impl Bert {
             }
             text = out;
         }
-        if self.strip_accents {
-            text = without_marks(&text.nfd().collect::<String>());
+        if let Some(accents) = &self.accents {
+            text = replace(&normal_form(Form::Nfd, &text), accents, "")?;
         }
         if self.lowercase {
             text = text.chars().flat_map(char::to_lowercase).collect();
@@ -136,8 +146,11 @@ fn replace(text: &str, pattern: &Pattern, content: &str) -> Result<String> {
     Ok(out)
 }
 
-fn without_marks(text: &str) -> String {
-    text.chars().filter(|c| !is_combining_mark(*c)).collect()
+fn form(at: &At<'_>, form: Form) -> Result<Normalizer> {
+    match can_normalize() {
+        true => Ok(Normalizer::Form(form)),
+        false => Err(at.unsupported("a normal form in a build without them", KNOWN)),
+    }
 }
 
 /// The CJK ideographs that BERT puts spaces around (its `_is_chinese_char`).

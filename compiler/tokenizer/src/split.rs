@@ -3,7 +3,7 @@
 use crate::bytes;
 use crate::error::{Error, Result};
 use crate::json::At;
-use fancy_regex::Regex;
+use crate::unicode::Regex;
 use std::ops::Range;
 
 /// A stretch of text on its way to the model.
@@ -17,7 +17,7 @@ pub struct Piece {
 /// What separates pieces, or is replaced.
 pub enum Pattern {
     Literal(String),
-    Regex(Box<Regex>),
+    Regex(Regex),
     Char(fn(char) -> bool),
 }
 
@@ -28,12 +28,12 @@ impl Pattern {
         }
         let regex = at.get("Regex")?;
         let compiled = Regex::new(regex.str()?).map_err(|e| regex.invalid(e))?;
-        Ok(Pattern::Regex(Box::new(compiled)))
+        Ok(Pattern::Regex(compiled))
     }
 
     pub fn regex(text: &str) -> Result<Pattern> {
         let regex = Regex::new(text).map_err(|e| Error::invalid("built-in pattern", e))?;
-        Ok(Pattern::Regex(Box::new(regex)))
+        Ok(Pattern::Regex(regex))
     }
 
     /// Matches in order, not overlapping.
@@ -45,14 +45,9 @@ impl Pattern {
                 let chars = text.char_indices().filter(|(_, c)| is(*c));
                 chars.map(|(i, c)| i..i + c.len_utf8()).collect()
             }
-            Pattern::Regex(regex) => {
-                let found = regex.find_iter(text).map(|m| m.map(|m| m.start()..m.end()));
-                found.collect::<Result<_, _>>().map_err(|e| {
-                    Error::Text(format!(
-                        "the tokenizer's pattern {regex} gives up on this text: {e}"
-                    ))
-                })?
-            }
+            Pattern::Regex(regex) => regex.find(text).map_err(|e| {
+                Error::Text(format!("the tokenizer's pattern gives up on this text: {e}"))
+            })?,
         })
     }
 }

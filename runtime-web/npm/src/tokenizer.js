@@ -1,15 +1,19 @@
 // The tokenizer: a WebAssembly module of its own, loaded with the first language model.
 import { DriftError } from './errors.js';
+import { unicode } from './unicode.js';
 import { Wasm, instantiate } from './wasm.js';
 
-const decoder = new TextDecoder();
+// a byte order mark is text like any other
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 let shared;
 
 function module() {
-  shared ??= instantiate(new URL('./tokenizer.wasm', import.meta.url)).then(
-    (exports) => new Wasm(exports),
+  let made;
+  const imports = { page: unicode(() => made) };
+  shared ??= instantiate(new URL('./tokenizer.wasm', import.meta.url), imports).then(
+    (exports) => new Wasm((made = exports)),
     (error) => {
       shared = undefined;
       throw error;

@@ -1,18 +1,18 @@
-// The Rust half: one WebAssembly module without imports, shared by all models of the page.
+// The Rust half: one WebAssembly module for all models of the page.
 import { DriftError, wrapped } from './errors.js';
 
 const decoder = new TextDecoder();
 
 /** Compiles a module that lies beside this file. */
-export async function instantiate(url) {
+export async function instantiate(url, imports) {
   try {
     const response = await fetch(url);
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     // servers that do not know the type of .wasm files are common
     const typed = response.headers.get('content-type')?.startsWith('application/wasm');
     const compiled = typed
-      ? await WebAssembly.instantiateStreaming(response)
-      : await WebAssembly.instantiate(await response.arrayBuffer());
+      ? await WebAssembly.instantiateStreaming(response, imports)
+      : await WebAssembly.instantiate(await response.arrayBuffer(), imports);
     return compiled.instance.exports;
   } catch (error) {
     throw wrapped(error, 'network', `cannot load ${url}`);

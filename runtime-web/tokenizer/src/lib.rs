@@ -3,6 +3,13 @@
 //! Memory and answers cross the border as in `drift-web`: bytes in by pointer and length, bytes out
 //! through [`answer_ptr`] and [`answer_len`]; a negative status means that the answer is
 //! `code: message`.
+//!
+//! What Unicode is, the page tells ([`page`]): its regular expressions and normal forms are there
+//! already, and would be four fifths of this module.
+
+#[cfg(target_family = "wasm")]
+mod page;
+pub mod pattern;
 
 use drift_tokenizer::{Error, Stream, Tokenizer};
 use std::cell::RefCell;
@@ -79,6 +86,8 @@ unsafe fn ids<'a>(at: *const u32, count: usize) -> &'a [u32] {
 /// `at` and `len` are bytes.
 #[cfg_attr(target_family = "wasm", unsafe(no_mangle))]
 pub unsafe extern "C" fn open(at: *const u8, len: usize) -> *mut Tokenizer {
+    #[cfg(target_family = "wasm")]
+    page::provide();
     // SAFETY: the caller's.
     match Tokenizer::from_json(unsafe { bytes(at, len) }) {
         Ok(tokenizer) => Box::into_raw(Box::new(tokenizer)),

@@ -93,6 +93,20 @@ pub fn refusal(adapter: Adapter) -> Result<Option<String>, String> {
     Ok(answer.err().map(|e| e.to_string()))
 }
 
+/// Ids of texts by a `tokenizer.json`, and the texts of these ids, as the page's tokenizer has them.
+///
+/// # Errors
+/// As [`device`], or what the page says.
+pub fn tokenize(
+    adapter: Adapter,
+    json: &[u8],
+    texts: &[String],
+) -> Result<Vec<(Vec<u32>, String)>, String> {
+    let command = json!({"command": "tokenize", "texts": texts});
+    let (mut head, _) = ask(&open(adapter)?.page, &command, json).map_err(|e| e.to_string())?;
+    serde_json::from_value(head["all"].take()).map_err(|e| e.to_string())
+}
+
 impl PageDevice {
     fn start(adapter: Adapter) -> Result<PageDevice, String> {
         static LAST: AtomicU32 = AtomicU32::new(0);

@@ -2,13 +2,14 @@
 //! operator's cases, some networks and a language model.
 
 use crate::language::{
-    begin, compile, data, error, folder, generator, ids_of, json, logits, npy_ids, npy_logits,
+    Reference, begin, compile, data, error, folder, generator, ids_of, json, logits, npy_ids,
+    npy_logits,
 };
 use crate::op_case::Setup;
 use crate::suite::{Bench, Cases, in_images, setup};
 use crate::{Loaded, Precision, shared};
 use drift_bundle::caps::{Api, ImageKind};
-use drift_driver::models::{KvCache, Options};
+use drift_driver::models::{KvCache, Options, Quantize};
 use drift_kernel::tensor::Elem;
 
 /// Operators in row-major buffers of f32.
@@ -55,6 +56,26 @@ pub fn network(api: Api, name: &str, precision: Precision) {
     for line in lines.unwrap_or_else(|e| panic!("{name}: {e}")) {
         println!("{line}");
     }
+}
+
+/// Logits of a small model whose products are of integers where the device has them.
+pub fn quantized(api: Api) {
+    let Some(bench) = Bench::of(api) else { return };
+    let folder = data().join("llama31");
+    let o = Options {
+        quantize: Quantize::parse("8/4/4").expect("a scheme"),
+        context: Some(64),
+        chunk: 16,
+        kv_cache: KvCache::F32,
+        precision: Precision::F32,
+    };
+    let ids = &npy_ids(&folder.join("ids.npy"))[..24];
+    let want = Reference::new(&folder, &o).logits(ids);
+    let mut g = generator(&bench.device, &compile(&folder, &o, bench.target));
+    let got = logits(&mut g, ids, 20).unwrap_or_else(|e| panic!("{e}"));
+    let e = error(&got, &want);
+    println!("8/4/4: error {e:.1e}");
+    assert!(e <= 5e-5, "{e:.2e}");
 }
 
 /// Logits by prefill and by decode steps, and greedy tokens, of a model of the real world.

@@ -55,6 +55,14 @@ fn operators_in_textures() {
     }
 }
 
+/// Its kernels talk inside of subgroups, behind branches.
+#[test]
+fn a_quantized_language_model() {
+    if asked() {
+        sample::quantized(API);
+    }
+}
+
 /// What a page refuses is an error that says so, as on every other device.
 #[test]
 fn an_error_of_the_page_is_an_error_here() {

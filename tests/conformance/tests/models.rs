@@ -3,6 +3,7 @@
 //! One test per network and precision. [`NOT_YET`] lists what is known not to work and why; a network
 //! that works although it is listed fails its test, so that the list stays true.
 
+use drift_bundle::caps::Api;
 use drift_conformance::network::{self, Loaded, Precision};
 use drift_conformance::results::{Suite, Tally};
 use drift_conformance::{gpu, shared};
@@ -19,23 +20,49 @@ enum Way {
     Packed,
 }
 
-/// Networks that do not work yet: name, way (`None`: any), and a part of the message.
-const NOT_YET: &[(&str, Option<Way>, &str)] = &[];
+/// A network that does not work yet.
+struct NotYet {
+    name: &'static str,
+    /// `None`: any.
+    way: Option<Way>,
+    api: Option<Api>,
+    /// A part of the message.
+    why: &'static str,
+}
+
+const NOT_YET: &[NotYet] = &[
+    // other APIs' kernels come to 1.3e-2 to 1.6e-2 in f16, those of Metal to 2.8e-2
+    NotYet {
+        name: "seg_selfie_landscape",
+        way: Some(Way::Mixed),
+        api: Some(Api::Metal),
+        why: "segment_back: max error 2.79e-2 of 1.0000, 2.00e-2 allowed",
+    },
+    NotYet {
+        name: "seg_selfie_landscape",
+        way: Some(Way::Packed),
+        api: Some(Api::Metal),
+        why: "segment_back: max error 2.79e-2 of 1.0000, 2.00e-2 allowed",
+    },
+];
 
 fn check(name: &str, way: Way) {
     let (Some(network), Some(device)) = (shared::network(name), gpu::device()) else { return };
     let compiled_to = format!("{way:?}").to_lowercase();
     let mut tally = Tally::new(&device, Suite::Networks, name, &compiled_to);
     let outcome = run(&network, &device, way, &mut tally);
-    let known = NOT_YET.iter().find(|(n, w, _)| *n == name && w.is_none_or(|w| w == way));
+    let api = device.capabilities().api;
+    let known = NOT_YET.iter().find(|k| {
+        k.name == name && k.way.is_none_or(|w| w == way) && k.api.is_none_or(|a| a == api)
+    });
     match (outcome, known) {
         (Ok(()), None) => {}
-        (Ok(()), Some((_, _, why))) => {
+        (Ok(()), Some(NotYet { why, .. })) => {
             panic!(
                 "{name} works now: take it off NOT_YET (it said: {why}) and out of docs/models.md"
             )
         }
-        (Err(e), Some((_, _, why))) if e.contains(why) => {
+        (Err(e), Some(NotYet { why, .. })) if e.contains(why) => {
             tally.expected(why);
             println!("expected failure: {name} {way:?}: {e}");
         }
@@ -174,7 +201,8 @@ fn the_documentation_is_true() {
         let row = text.lines().find(|l| l.starts_with(&format!("| {name} |")));
         let row = row.unwrap_or_else(|| panic!("docs/models.md has no row for {name}"));
         let works = row.split('|').nth(3).is_some_and(|cell| cell.trim() == "works");
-        let listed = NOT_YET.iter().any(|(n, _, _)| n == name);
+        // a failure through one API is a remark there
+        let listed = NOT_YET.iter().any(|k| k.name == *name && k.api.is_none());
         assert!(works != listed, "docs/models.md: {row}\nNOT_YET lists it: {listed}");
     }
 }

@@ -10,7 +10,7 @@ const BUDGET_BYTES: u64 = 150_000;
 /// What we aim at; above it the build still passes.
 const AIM_BYTES: u64 = 80_000;
 /// The tokenizer, which only pages with a language model load.
-const TOKENIZER_BUDGET_BYTES: u64 = 480_000;
+const TOKENIZER_BUDGET_BYTES: u64 = 110_000;
 
 /// Builds `target/npm/drift-web` and holds its size against the budgets.
 pub fn run(root: &Path) -> bool {

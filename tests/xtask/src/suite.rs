@@ -130,7 +130,7 @@ impl Suite<'_> {
             self.timed("npm", "cargo xtask npm", crate::npm::run);
             self.timed("browser", "cargo xtask browser", crate::browser::run);
             if !self.options.full {
-                self.in_chromium("Chromium", "chromium", &["chromium"]);
+                self.in_chromium("Chromium", "chromium", &["chromium", "chromium_tokenizer"]);
                 self.in_chromium("Chromium, f16", "chromium-f16", &["chromium"]);
             }
         }
