@@ -7,9 +7,9 @@ use crate::layouts::{LayoutChoice, assign_layouts, residual_nodes, wide_nodes};
 use crate::lowering::{self, LowerOptions, Steps};
 use crate::memory::Strategy;
 use crate::plan::{self, EntrySteps, PlanOptions, Planned};
-use crate::stage::Stage;
 use crate::rounding::{self, Rounding};
 use crate::target::{Precision, TargetSpec, float_elem};
+use crate::stage::Stage;
 use crate::weights::WeightPool;
 use crate::{import, shaders};
 use drift_bundle::ShaderSet;
@@ -41,7 +41,6 @@ pub struct CompileOptions {
     pub stop_after: Stage,
 }
 
-/// Passes outside the rewrite rules that `--disable` knows.
 /// What values are measured on for the choice between f16 and f32.
 #[derive(Clone, Debug, Default)]
 pub enum Calibration {
@@ -54,6 +53,7 @@ pub enum Calibration {
 }
 
 pub const PASSES: [(&str, &str); 5] = [
+/// Passes outside the rewrite rules that `--disable` knows.
     (
         "transformer-products",
         "products in transformers use the kernels of language models where those gain",
@@ -130,12 +130,12 @@ pub struct Compiled {
     pub notes: Vec<String>,
     /// What calibration on a prompt saw; empty without it.
     pub ranges: Ranges,
-    pub rewrites: FuseReport,
-    pub stats: Vec<StageStat>,
     /// What calibration on inputs chose for each entry point; empty without it.
     pub rounding: Vec<Rounding>,
     pub variants: Vec<Variant>,
     pub weights: WeightPool,
+    pub rewrites: FuseReport,
+    pub stats: Vec<StageStat>,
 }
 
 /// Told at the start of each stage: stage, target, and a fraction done.
@@ -248,10 +248,16 @@ fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>)
         let graphs = out.entries.iter_mut().map(|e| &mut e.graph);
         let count: usize = graphs.map(|g| crate::quantize::quantize(g, scheme)).sum();
         out.notes.push(format!("{count} weight matrices in {scheme}"));
-    } else if !fuse_options.disabled.contains("transformer-products") {
+    } else {
         let stored = if options.precision == Precision::F32 { Scheme::F32 } else { Scheme::F16 };
-        let graphs = out.entries.iter_mut().map(|e| &mut e.graph);
-        graphs.for_each(|g| crate::quantize::transformer_products(g, stored));
+        let limit = options.targets.iter().map(max_object_bytes).min().unwrap_or(u64::MAX);
+        let transformers = !fuse_options.disabled.contains("transformer-products");
+        for graph in out.entries.iter_mut().map(|e| &mut e.graph) {
+            if transformers {
+                crate::quantize::transformer_products(graph, stored);
+            }
+            crate::quantize::large_products(graph, stored, limit);
+        }
     }
     for i in 0..out.entries.len() {
         if !fuse_options.disabled.contains("fuse") {
@@ -269,6 +275,11 @@ fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>)
 
 /// Matrix units take f16 operands, so convolutions round what they read whatever its storage.
 fn rounds_anyway(spec: &TargetSpec) -> bool {
+/// The most bytes that a binding spans, and a buffer of weights has.
+fn max_object_bytes(spec: &TargetSpec) -> u64 {
+    spec.caps.limits.storage_range_bytes.min(spec.caps.limits.buffer_bytes)
+}
+
     !spec.caps.matrix_shapes.is_empty()
 }
 
@@ -299,17 +310,17 @@ fn compile_variant(
                 wide.extend(out.ranges.wide_nodes(&entry.graph));
                 wide
             }
-            Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&entry.graph),
-            _ => BTreeSet::new(),
             Precision::Mixed if let Some(rounding) = out.rounding.get(number) => {
                 rounding.nodes(rounds_anyway(spec))
             }
         };
         chosen.push((assign_layouts(&entry.graph, &choice, &wide)?, wide));
+            Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&entry.graph),
+            _ => BTreeSet::new(),
     }
     out.stat(Stage::AssignLayouts, &spec.id, start, out.node_count());
     let start = Instant::now();
-    let max_object_bytes = limits.storage_range_bytes.min(limits.buffer_bytes);
+    let max_object_bytes = max_object_bytes(spec);
     let target = Target {
         caps: spec.caps.clone(),
         max_object_bytes,
@@ -438,10 +449,6 @@ impl Compiled {
         Ok(())
     }
 
-    fn node_count(&self) -> usize {
-        self.entries.iter().map(|e| e.graph.node_count()).sum()
-    }
-
     /// Measures what f16 costs on the inputs given, and chooses what stays in f32.
     fn measure_rounding(
         &mut self,
@@ -467,6 +474,10 @@ impl Compiled {
         for (rule, n) in report.applied {
             *self.rewrites.applied.entry(rule).or_default() += n;
         }
+    fn node_count(&self) -> usize {
+        self.entries.iter().map(|e| e.graph.node_count()).sum()
+    }
+
         if self.rewrites.nodes_before == 0 {
             self.rewrites.nodes_before = report.nodes_before;
         }

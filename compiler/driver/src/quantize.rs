@@ -2,6 +2,8 @@
 //! their weights in few bits, and without it in transformers, where `linear` takes the norm before it
 //! and the gate behind it, and has kernels for few rows.
 //!
+//! So does a matrix that spans more bytes than a binding of some target.
+//!
 //! Builders of language models choose a scheme per role themselves; here every large constant
 //! matrix of an imported graph gets the same one.
 
@@ -72,8 +74,24 @@ impl RowSource for Columns {
 /// Rewrites products with constant matrices into `linear` nodes of `scheme`; gives how many.
 pub fn quantize(graph: &mut Graph, scheme: Scheme) -> usize {
     let products: Vec<NodeId> = graph.node_ids().filter(|id| fits(graph, *id)).collect();
-    rewrite_all(graph, &products, scheme, |_, _| true);
+    rewrite_all(graph, &products, scheme, &|_, _| true);
     products.len()
+}
+
+/// The same for matrices of more than `limit` bytes, which no binding of a target spans: `linear`
+/// reads its weights in parts. `scheme` as in [`transformer_products`].
+pub fn large_products(graph: &mut Graph, scheme: Scheme, limit: u64) {
+    let large = |id: &NodeId| {
+        weights(graph, *id).is_some_and(|t| {
+            let bytes = if scheme == Scheme::F32 { 4 } else { 2 };
+            fits(graph, *id) && t.elems() as u64 * bytes > limit
+        })
+    };
+    let products: Vec<NodeId> = graph.node_ids().filter(large).collect();
+    for id in products {
+        rewrite(graph, id, scheme);
+    }
+    graph.remove_dead_nodes();
 }
 
 /// The same in graphs with attention: gates, and whatever has few rows (a decoding step). `scheme` is
@@ -83,7 +101,7 @@ pub fn transformer_products(graph: &mut Graph, scheme: Scheme) {
         return;
     }
     let products: Vec<NodeId> = graph.node_ids().filter(|id| fits(graph, *id)).collect();
-    rewrite_all(graph, &products, scheme, few_rows);
+    rewrite_all(graph, &products, scheme, &few_rows);
 }
 
 fn few_rows(graph: &Graph, id: NodeId) -> bool {
@@ -97,7 +115,7 @@ fn rewrite_all(
     graph: &mut Graph,
     products: &[NodeId],
     scheme: Scheme,
-    alone: fn(&Graph, NodeId) -> bool,
+    alone: &dyn Fn(&Graph, NodeId) -> bool,
 ) {
     let gated = gates(graph, products);
     for gate in &gated {

@@ -164,18 +164,26 @@ fn a_vocabulary_in_small_bindings() {
     gpu::check_validation(&device).unwrap_or_else(|e| panic!("{e}"));
 }
 
-/// `y = table[ids]` of an ONNX model, with a table of 15 bindings.
+/// `x = table[ids]`, `y = relu(x W)` of an ONNX model, with a table of 26 bindings and a matrix of 7.
 #[test]
-fn a_table_in_small_bindings() {
-    const LIMIT: u64 = 4 << 10;
-    const ROWS: u64 = 610;
+fn a_table_and_a_matrix_in_small_bindings() {
+    const LIMIT: u64 = 12 << 10;
+    const ROWS: usize = 610;
+    const WIDTH: usize = 128;
+    const COLUMNS: usize = 150;
     let Some(device) = gpu::device() else { return };
-    let table: Vec<f32> = (0..ROWS * 24).map(|i| (i % 1021) as f32 - 500.0).collect();
+    let f32s = |shape: &[u64], v: &[f32]| Tensor::from_f32(shape, v).expect("a tensor");
+    let table: Vec<f32> = (0..ROWS * WIDTH).map(|i| (i % 17) as f32 - 8.0).collect();
+    let matrix: Vec<f32> = (0..WIDTH * COLUMNS).map(|i| (i % 13) as f32 - 6.0).collect();
     let model = ModelBuilder::new(17)
-        .input("ids", ElemType::I64, &[2, 4])
-        .initializer("table", Tensor::from_f32(&[ROWS, 24], &table).expect("a table"))
-        .node("Gather", &["table", "ids"], &["y"], &[])
-        .output("y", ElemType::F32, &[2, 4, 24])
+        .input("ids", ElemType::I64, &[2, 10])
+        .initializer("table", f32s(&[ROWS as u64, WIDTH as u64], &table))
+        .initializer("matrix", f32s(&[WIDTH as u64, COLUMNS as u64], &matrix))
+        .node("Gather", &["table", "ids"], &["x"], &[])
+        .node("MatMul", &["x", "matrix"], &["z"], &[])
+        .node("Relu", &["z"], &["y"], &[])
+        .output("x", ElemType::F32, &[2, 10, WIDTH as i64])
+        .output("y", ElemType::F32, &[2, 10, COLUMNS as i64])
         .build()
         .unwrap_or_else(|e| panic!("{e}"));
     let targets = vec![limited(&device, LIMIT)];
