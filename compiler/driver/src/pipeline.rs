@@ -8,8 +8,8 @@ use crate::lowering::{self, LowerOptions, Steps};
 use crate::memory::Strategy;
 use crate::plan::{self, EntrySteps, PlanOptions, Planned};
 use crate::rounding::{self, Rounding};
-use crate::target::{Precision, TargetSpec, float_elem};
 use crate::stage::Stage;
+use crate::target::{Precision, TargetSpec, float_elem};
 use crate::weights::WeightPool;
 use crate::{import, shaders};
 use drift_bundle::ShaderSet;
@@ -52,8 +52,8 @@ pub enum Calibration {
     Inputs(rounding::Inputs),
 }
 
-pub const PASSES: [(&str, &str); 5] = [
 /// Passes outside the rewrite rules that `--disable` knows.
+pub const PASSES: [(&str, &str); 4] = [
     (
         "transformer-products",
         "products in transformers use the kernels of language models where those gain",
@@ -132,10 +132,10 @@ pub struct Compiled {
     pub ranges: Ranges,
     /// What calibration on inputs chose for each entry point; empty without it.
     pub rounding: Vec<Rounding>,
-    pub variants: Vec<Variant>,
-    pub weights: WeightPool,
     pub rewrites: FuseReport,
     pub stats: Vec<StageStat>,
+    pub variants: Vec<Variant>,
+    pub weights: WeightPool,
 }
 
 /// Told at the start of each stage: stage, target, and a fraction done.
@@ -176,9 +176,9 @@ pub fn compile_module(
         assets: module.assets,
         notes: module.notes,
         ranges: Ranges::default(),
+        rounding: Vec::new(),
         rewrites: FuseReport::default(),
         stats: Vec::new(),
-        rounding: Vec::new(),
         variants: Vec::new(),
         weights: WeightPool::default(),
     };
@@ -194,9 +194,9 @@ pub fn compile_module(
     if options.stop_after <= Stage::Fuse {
         return Ok(out);
     }
+    out.measure_rounding(options, progress)?;
     let count = options.targets.len().max(1) as f32;
     let mut left_out = None;
-    out.measure_rounding(options, progress)?;
     for (i, spec) in options.targets.iter().enumerate() {
         progress(Stage::Lower, &spec.id, i as f32 / count);
         match compile_variant(&mut out, spec, options) {
@@ -273,13 +273,13 @@ fn rewrite(out: &mut Compiled, options: &CompileOptions, progress: Progress<'_>)
     Ok(())
 }
 
-/// Matrix units take f16 operands, so convolutions round what they read whatever its storage.
-fn rounds_anyway(spec: &TargetSpec) -> bool {
 /// The most bytes that a binding spans, and a buffer of weights has.
 fn max_object_bytes(spec: &TargetSpec) -> u64 {
     spec.caps.limits.storage_range_bytes.min(spec.caps.limits.buffer_bytes)
 }
 
+/// Matrix units take f16 operands, so convolutions round what they read whatever its storage.
+fn rounds_anyway(spec: &TargetSpec) -> bool {
     !spec.caps.matrix_shapes.is_empty()
 }
 
@@ -313,10 +313,10 @@ fn compile_variant(
             Precision::Mixed if let Some(rounding) = out.rounding.get(number) => {
                 rounding.nodes(rounds_anyway(spec))
             }
-        };
-        chosen.push((assign_layouts(&entry.graph, &choice, &wide)?, wide));
             Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&entry.graph),
             _ => BTreeSet::new(),
+        };
+        chosen.push((assign_layouts(&entry.graph, &choice, &wide)?, wide));
     }
     out.stat(Stage::AssignLayouts, &spec.id, start, out.node_count());
     let start = Instant::now();
@@ -470,14 +470,14 @@ impl Compiled {
         Ok(())
     }
 
-    fn add_rewrites(&mut self, report: FuseReport) {
-        for (rule, n) in report.applied {
-            *self.rewrites.applied.entry(rule).or_default() += n;
-        }
     fn node_count(&self) -> usize {
         self.entries.iter().map(|e| e.graph.node_count()).sum()
     }
 
+    fn add_rewrites(&mut self, report: FuseReport) {
+        for (rule, n) in report.applied {
+            *self.rewrites.applied.entry(rule).or_default() += n;
+        }
         if self.rewrites.nodes_before == 0 {
             self.rewrites.nodes_before = report.nodes_before;
         }

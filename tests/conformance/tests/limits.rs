@@ -192,14 +192,22 @@ fn a_table_and_a_matrix_in_small_bindings() {
         pipeline::compile(&model, &options, &mut |_, _, _| {}).unwrap_or_else(|e| panic!("{e}"));
     let mut session = network::load(&device, &compiled).unwrap_or_else(|e| panic!("{e}"));
     check_bindings(session.plan(), LIMIT);
-    let n = dispatches(&compiled, "main", "gather");
-    assert!(n >= 15, "{n} dispatches");
-    let ids: [i64; 8] = [0, 609, -1, 300, 41, 42, 43, -610];
-    let input = TensorRef::from(&ids[..]);
-    let y = session.run(&[("ids", input)]).unwrap_or_else(|e| panic!("{e}"));
-    for (i, y) in y["y"].bytes.as_chunks::<4>().0.iter().enumerate() {
-        let row = ids[i / 24].rem_euclid(ROWS as i64) as usize;
-        assert_eq!(f32::from_le_bytes(*y), table[row * 24 + i % 24], "element {i}");
+    for (kernel, least) in [("gather", 26), ("linear", 7)] {
+        let n = dispatches(&compiled, "main", kernel);
+        assert!(n >= least, "{n} dispatches of {kernel}");
+    }
+    let edges = [0, 609, -1, 300, 41, 42, 43, -610, 511, 512];
+    let ids: Vec<i64> = edges.into_iter().chain(100..110).collect();
+    let y = session.run(&[("ids", (&ids).into())]).unwrap_or_else(|e| panic!("{e}"));
+    let (x, y) = (y["x"].to_f32(), y["y"].to_f32());
+    for (i, id) in ids.iter().enumerate() {
+        let row = &table[id.rem_euclid(ROWS as i64) as usize * WIDTH..][..WIDTH];
+        assert_eq!(&x[i * WIDTH..][..WIDTH], row, "row {i}");
+        for c in 0..COLUMNS {
+            let sum: f32 = (0..WIDTH).map(|k| row[k] * matrix[k * COLUMNS + c]).sum();
+            // sums of small integers are exact
+            assert_eq!(y[i * COLUMNS + c], sum.max(0.0), "row {i}, column {c}");
+        }
     }
     gpu::check_validation(&device).unwrap_or_else(|e| panic!("{e}"));
 }

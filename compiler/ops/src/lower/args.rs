@@ -64,8 +64,6 @@ pub const SMALL_ELEMS: usize = 4096;
 /// have few channels there).
 const SMALL_WEIGHT_ELEMS: usize = 65_536;
 
-/// What an argument of a lowered kernel is bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 /// Whether a float constant stays in f32 at every precision; `early` as in [`Lowering::early`].
 pub fn small_constant(shape: &Shape, early: bool) -> bool {
     let vector = shape.iter().filter(|d| **d != 1).count() <= 1;
@@ -73,6 +71,8 @@ pub fn small_constant(shape: &Shape, early: bool) -> bool {
     (vector || early) && shape.elems() <= most
 }
 
+/// What an argument of a lowered kernel is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ArgRef {
     Value(ValueId),
     /// Scratch between the kernels of one node: index into [`Lowering::temps`].
