@@ -13,6 +13,7 @@ use crate::{
     error::{Result, RuntimeError},
     hal::{LoadRequest, cache},
 };
+use drift_bundle::caps::Features;
 use drift_bundle::plan::{Bind, BindingKind, Pipeline, Plan, Step};
 use std::{
     collections::HashMap,
@@ -236,8 +237,11 @@ fn kernel(
     // The reader has excluded NUL bytes.
     let name = CString::new(pipeline.shader_entry.as_str()).unwrap_or_default();
     let mut kernel = programs.0[pipeline.shader as usize].kernel(&name).check("clCreateKernel")?;
+    let caps = &device.physical.info.capabilities;
     let invocations: u64 = pipeline.workgroup_size.iter().map(|n| u64::from(*n)).product();
-    let most = kernel.most_invocations(device.physical.id);
+    // NVIDIA's driver says 256 of every kernel, also of those that it compiled for more
+    let says_it = !caps.features.contains(Features::INLINE_PTX);
+    let most = if says_it { kernel.most_invocations(device.physical.id) } else { 0 };
     if most != 0 && invocations > most {
         let log = format!(
             "a kernel of {invocations} invocations to a workgroup, of which the device runs {most}"
