@@ -6,7 +6,7 @@
 A case is a model at a precision. Each is timed twice: with all that the device offers through an API,
 and `plain`, without matrix units, so that the kernels are the same in every API. `unet` is that of Stable
 Diffusion 1.4 (unet.py), in mixed precision only. An API may carry a variable of the environment along:
-`--apis vulkan,webgpu,webgpu:NAME=VALUE`.
+`--apis vulkan,webgpu,webgpu:NAME=VALUE`. `--kinds all` leaves out the plain ones.
 """
 
 import argparse
@@ -35,6 +35,8 @@ DEVICES = {"vulkan": "nvidia-h200", "webgpu": "webgpu-h200", "opencl": "opencl-h
 RUNS = 300
 # of a network that takes tens of milliseconds
 RUNS_LARGE = 60
+# the networks' outputs; all else that lies beside them is an input
+OUTPUTS = {"y", "noise"}
 
 
 def call(*command: object, env: dict | None = None) -> str:
@@ -103,7 +105,7 @@ def show(name: str, results: dict[str, dict | str]) -> None:
 def both(args: argparse.Namespace, work: Path, name: str, source: Path, options: list[str], runs: int = RUNS) -> dict:
     """Compiles and times a model, plain and with everything; gives the bundles."""
     bundles = {}
-    for kind in ("plain", "all"):
+    for kind in args.kinds.split(","):
         bundles[kind] = bundle = work / f"{name.replace(' ', '.')}.{kind}.drift"
         targets = [work / f"{api}.toml" for api in DEVICES] if kind == "plain" else DEVICES.values()
         named = [word for t in targets for word in ("--target", t)]
@@ -118,7 +120,8 @@ def networks(args: argparse.Namespace, work: Path) -> None:
     for m in wanted:
         if not (work / f"{m}.onnx").exists():
             script = "unet.py" if m == "unet" else "export.py"
-            subprocess.run([sys.executable, str(Path(__file__).parent / script), str(work)], check=True)
+            more = ["--expect"] if m == "unet" else []
+            subprocess.run([sys.executable, str(Path(__file__).parent / script), str(work), *more], check=True)
     sources += [[str(work / f"{m}.onnx")] for m in wanted]
     for first, *options in sources:
         file = Path(first)
@@ -126,10 +129,12 @@ def networks(args: argparse.Namespace, work: Path) -> None:
         large = name == "unet"
         for precision in ["mixed"] if large else args.precisions.split(","):
             try:
-                expected = work / f"{name}.y.npy"
-                for api in {split(a)[0] for a in args.apis.split(",")} if expected.exists() else ():
+                known = [(f.suffixes[-2][1:], f) for f in sorted(work.glob(f"{name}.*.npy"))]
+                option = {True: "--expect", False: "--input"}
+                values = [word for n, f in known for word in (option[n in OUTPUTS], f"{n}={f}")]
+                for api in sorted({split(a)[0] for a in args.apis.split(",")}) if values else ():
                     call(args.driftc, "verify", file, "--target", DEVICES[api], "--backend", api, "--precision",
-                         precision, "--input", f"x={work / name}.x.npy", "--expect", f"y={expected}")
+                         precision, *values)
             except RuntimeError as e:
                 print(f"{name} {precision} is wrong: {e}", flush=True)
             try:
@@ -175,6 +180,7 @@ def main() -> None:
     parser.add_argument("--precisions", default="f32,mixed")
     parser.add_argument("--llm", default="llama-3.2-1b")
     parser.add_argument("--schemes", default="q8,q4g32")
+    parser.add_argument("--kinds", default="plain,all")
     parser.add_argument("--apis", default="vulkan,webgpu,opencl")
     args = parser.parse_args()
     work = Path(args.work)
