@@ -68,6 +68,12 @@ fn integer_shapes() -> Vec<MatrixShape> {
     out
 }
 
+/// Products that OpenCL C says in PTX.
+const PTX_SHAPES: [MatrixShape; 2] = [
+    MatrixShape { m: 16, n: 16, k: 16, ab: MatrixElem::F16, acc: MatrixElem::F32 },
+    MatrixShape { m: 16, n: 16, k: 32, ab: MatrixElem::S8, acc: MatrixElem::S32 },
+];
+
 /// The limits of a dialect.
 pub fn dialect_caps(dialect: Dialect) -> DialectCaps {
     match dialect {
@@ -102,7 +108,10 @@ pub fn dialect_caps(dialect: Dialect) -> DialectCaps {
         Dialect::OpenClC => DialectCaps {
             dialect,
             has_writer: true,
-            features: COMMON.difference(Features::COOPERATIVE_MATRIX).union(Features::TEXEL_BUFFER),
+            features: COMMON
+                .difference(Features::COOPERATIVE_MATRIX)
+                .union(Features::TEXEL_BUFFER)
+                .union(Features::INLINE_PTX),
             matrix_shapes: Vec::new(),
             bindings: u32::MAX,
         },
@@ -158,7 +167,9 @@ fn missing_in_dialect(needs: &Needs, dialect: &DialectCaps) -> Vec<Missing> {
     let from = format!("{:?}", dialect.dialect);
     let mut out = Vec::new();
     missing_features(needs.features, dialect.features, &from, &mut out);
-    missing_shapes(needs, &dialect.matrix_shapes, &from, &mut out);
+    let ptx = needs.features.contains(Features::INLINE_PTX);
+    let shapes = if ptx { &PTX_SHAPES[..] } else { &dialect.matrix_shapes };
+    missing_shapes(needs, shapes, &from, &mut out);
     if needs.bindings > dialect.bindings {
         let what = format!("{} binding slots (it has {})", needs.bindings, dialect.bindings);
         out.push(Missing { from, what });

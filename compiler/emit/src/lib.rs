@@ -50,6 +50,10 @@ pub struct DialectOptions {
     /// `true`: OpenCL C computes in halves where a kernel does, through `cl_khr_fp16`; `false`: it
     /// computes in f32 and rounds each result, for devices without.
     pub native_half: bool,
+    /// `true`: OpenCL C says in PTX what it has no words for: subgroups, packed dot products,
+    /// conversions and sums of halves, cooperative matrices. For NVIDIA's compiler, and GPUs of
+    /// compute capability 8.0 and later.
+    pub inline_ptx: bool,
 }
 
 impl Default for DialectOptions {
@@ -59,6 +63,7 @@ impl Default for DialectOptions {
             msl_version: (2, 4),
             native_dot4: true,
             native_half: true,
+            inline_ptx: false,
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::DialectOptions;
 use drift_bundle::caps::{Dialect, Features, ImageKind, Limits, MatrixElem, MatrixShape};
 use drift_kernel::{
-    BindingType, Block, Builtin, Component, Expr, ExprId, Kernel, Matrix, Scalar, Stmt, Type,
+    BindingType, Block, Builtin, Component, Expr, ExprId, Kernel, Matrix, Packing, Scalar, Stmt,
+    Type,
 };
 
 /// The requirements of one kernel.
@@ -49,10 +50,15 @@ impl Needs {
             Dialect::Msl => out.features = out.features.difference(Features::DOT4),
             // arithmetic where there is no extension for it
             Dialect::OpenClC => {
-                out.features = out.features.difference(Features::DOT4);
-                if !crate::opencl::native_half(kernel, options) {
+                let halves = crate::opencl::Halves::of(kernel, options);
+                if halves != crate::opencl::Halves::Type {
                     out.features = out.features.difference(Features::F16);
                 }
+                let by_ptx = Features(out.features.0 & Features::BY_PTX.0);
+                if options.inline_ptx && (by_ptx != Features::default() || has_f16(kernel)) {
+                    out.features = out.features.difference(by_ptx).union(Features::INLINE_PTX);
+                }
+                out.features = out.features.difference(Features::DOT4);
             }
             Dialect::KernelIr => {}
         }
@@ -166,6 +172,13 @@ fn is_f16(ty: Type) -> bool {
         Type::Vector(v) => v.scalar == Scalar::F16,
         Type::Matrix(m) => m.component == Component::F16,
     }
+}
+
+/// Whether a kernel meets halves at all.
+fn has_f16(kernel: &Kernel) -> bool {
+    let halves =
+        |e: &Expr| matches!(e, Expr::Pack(Packing::Half2, _) | Expr::Unpack(Packing::Half2, _));
+    kernel.types.iter().any(|t| is_f16(*t)) || kernel.exprs.iter().any(halves)
 }
 
 /// Whether f16 values are more than loaded from buffers, converted from and to f32, and stored to

@@ -112,3 +112,25 @@ fn matrix_shapes_of_dialects() {
     assert!(!dialect_caps(Dialect::Msl).matrix_shapes.contains(&big));
     assert!(dialect_caps(Dialect::Msl).matrix_shapes.contains(&small));
 }
+
+#[test]
+fn ptx_fits_no_device_without() {
+    let options = DialectOptions { inline_ptx: true, ..DialectOptions::default() };
+    let n = Needs::of(&half_sum(), Dialect::OpenClC, &options);
+    let device = Capabilities {
+        api: Api::OpenCl,
+        features: Features::STORAGE_16BIT.union(Features::SUBGROUP_BASIC),
+        limits: Limits {
+            workgroup_memory_bytes: 4096,
+            storage_range_bytes: 1 << 30,
+            ..small_device().limits
+        },
+        ..small_device()
+    };
+    let missing = fits(&n, &device, &dialect_caps(Dialect::OpenClC));
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    assert_eq!(missing, ["small has no inline-ptx"]);
+    let able = device.features.union(Features::INLINE_PTX);
+    let device = Capabilities { features: able, ..device };
+    assert_eq!(fits(&n, &device, &dialect_caps(Dialect::OpenClC)), []);
+}

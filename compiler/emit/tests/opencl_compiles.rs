@@ -1,5 +1,6 @@
 //! A compiler's opinion of our OpenCL C: clang, which most drivers are made of, on every construct. Once
-//! with all extensions, and once as for devices without halves.
+//! with all extensions, once as for devices without halves, and once with PTX between the statements, whose
+//! operands it checks.
 
 mod common;
 use common::*;
@@ -27,8 +28,12 @@ fn clang() -> Option<&'static str> {
 
 /// Panics with what clang says about a text.
 fn compiles(clang: &str, text: &str, extensions: &str) {
+    compiles_for(clang, "spir64", text, extensions);
+}
+
+fn compiles_for(clang: &str, target: &str, text: &str, extensions: &str) {
     let mut child = Command::new(clang)
-        .args(["-x", "cl", "-cl-std=CL1.2", "-target", "spir64", "-fsyntax-only"])
+        .args(["-x", "cl", "-cl-std=CL1.2", "-target", target, "-fsyntax-only"])
         .args(["-Xclang", "-finclude-default-header"])
         .args(["-Xclang", &format!("-cl-ext={extensions}")])
         // clang has no pragma for an extension that adds functions only
@@ -44,7 +49,10 @@ fn compiles(clang: &str, text: &str, extensions: &str) {
 }
 
 fn text_of(k: &Kernel, native_half: bool) -> String {
-    let options = DialectOptions { native_half, ..DialectOptions::default() };
+    text_with(k, DialectOptions { native_half, ..DialectOptions::default() })
+}
+
+fn text_with(k: &Kernel, options: DialectOptions) -> String {
     let shader = emit(k, Dialect::OpenClC, &options).unwrap_or_else(|e| panic!("{e}"));
     shader.text().expect("text").to_owned()
 }
@@ -53,6 +61,13 @@ fn text_of(k: &Kernel, native_half: bool) -> String {
 fn check(clang: &str, k: &Kernel) {
     compiles(clang, &text_of(k, true), "+all");
     compiles(clang, &text_of(k, false), "+all,-cl_khr_fp16");
+    check_ptx(clang, k);
+}
+
+/// As NVIDIA's compiler would take it.
+fn check_ptx(clang: &str, k: &Kernel) {
+    let text = text_with(k, DialectOptions { inline_ptx: true, ..DialectOptions::default() });
+    compiles_for(clang, "nvptx64-nvidia-nvcl", &text, "+all,-cl_khr_fp16");
 }
 
 /// `y[i] = f(x[i])`, of numbers that lie in elements of `store` (three lie as one and two).
@@ -290,4 +305,23 @@ fn subgroups() {
          uint get_sub_group_size(void);\n{text}"
     );
     compiles(clang, &text, "+all");
+    check_ptx(clang, &k);
+}
+
+#[test]
+fn subgroups_and_shuffles_of_every_type_in_ptx() {
+    let Some(clang) = clang() else { return };
+    for scalar in [Scalar::F32, Scalar::F16, Scalar::I32, Scalar::U32] {
+        for width in [1, 2, 4] {
+            let k = map(scalar, width, |b, x| {
+                let lane = b.subgroup_id() * b.subgroup_size() + b.subgroup_invocation();
+                let first = b.ordered(Expr::SubgroupBroadcast(x.id, lane.id), x.ty());
+                let all = [SubgroupOp::Add, SubgroupOp::Min, SubgroupOp::Max];
+                let mut out = all.map(|op| x.subgroup(op)).to_vec();
+                out.extend([x.subgroup_shuffle_xor(b.u32(1)), first]);
+                out
+            });
+            check_ptx(clang, &k);
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub fn check_golden(name: &str, text: &str) -> Result<(), String> {
 
 /// Emits a physical kernel in every dialect that can express it, validates the results and compares
 /// them with the goldens `<name>.spvasm`, `<name>.metal`, `<name>.wgsl` and `<name>.cl`. A dialect that
-/// refuses the kernel has the refusal as its golden.
+/// refuses the kernel has the refusal as its golden. OpenCL C with PTX is `<name>.ptx.cl` where it differs.
 ///
 /// # Errors
 /// All differences, and everything a validator says.
@@ -52,7 +52,7 @@ const DIALECTS: [(Dialect, &str); 4] = [
     (Dialect::OpenClC, "cl"),
 ];
 
-/// (extension, text) per dialect, in the order of [`DIALECTS`].
+/// (extension, text) per dialect, in the order of [`DIALECTS`], and of OpenCL C with PTX.
 fn validated(kernel: &Kernel) -> Result<Vec<(&'static str, String)>, String> {
     let mut out = Vec::new();
     for (dialect, extension) in DIALECTS {
@@ -78,6 +78,14 @@ fn validated(kernel: &Kernel) -> Result<Vec<(&'static str, String)>, String> {
             })?;
         }
         out.push((extension, text));
+    }
+    let with_ptx = DialectOptions { inline_ptx: true, native_half: false, ..Default::default() };
+    let text = match emit(kernel, Dialect::OpenClC, &with_ptx) {
+        Ok(shader) => shader.text().unwrap_or_default().to_owned(),
+        Err(refusal) => format!("// {refusal}\n"),
+    };
+    if text.contains("__asm__") {
+        out.push(("ptx.cl", text));
     }
     Ok(out)
 }

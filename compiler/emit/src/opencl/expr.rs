@@ -1,6 +1,6 @@
 //! Expressions: each IR operation as text.
 
-use super::kernel::Writer;
+use super::kernel::{Halves, Writer};
 use super::scope::{LONGEST, Pending};
 use super::text::{Binds, Text, call, infix, literal, product, sum};
 use crate::EmitError;
@@ -51,7 +51,13 @@ impl Writer<'_> {
             Expr::Builtin(b) => self.builtins.get(&b).map(|name| Text::primary(name.as_str())),
             Expr::LoopIndex(l) => self.loops.get(&l).map(|(name, _)| Text::primary(name.as_str())),
             Expr::Splat(_, a) => match *self.kernel.expr(a) {
-                Expr::Lit(lit) => Some(self.splat(self.vector_of(id).ok()?, &self.literal(lit))),
+                Expr::Lit(lit) => {
+                    let v = self.vector_of(id).ok()?;
+                    match self.is_bits(Type::Vector(v)) {
+                        true => self.half_literals(v.width, lit),
+                        false => Some(self.splat(v, &self.literal(lit))),
+                    }
+                }
                 _ => None,
             },
             _ => None,
@@ -59,7 +65,7 @@ impl Writer<'_> {
     }
 
     /// The value as an operand of something in scope `home`.
-    fn take(&mut self, id: ExprId, home: usize) -> Result<Text, EmitError> {
+    pub fn take(&mut self, id: ExprId, home: usize) -> Result<Text, EmitError> {
         if let Some(text) = self.trivial(id) {
             return Ok(text);
         }
@@ -138,7 +144,8 @@ impl Writer<'_> {
 
     fn literal(&self, lit: Lit) -> Text {
         match lit {
-            Lit::F16(bits) if !self.native_half => {
+            Lit::F16(bits) if self.halves == Halves::Bits => self.half_literal(bits),
+            Lit::F16(bits) if self.halves == Halves::Floats => {
                 literal(Lit::F32(half::f16::from_bits(bits).to_f32().to_bits()))
             }
             _ => literal(lit),
@@ -148,7 +155,7 @@ impl Writer<'_> {
     /// The type that values of a type have in the text.
     fn shown(&self, v: Vector) -> Vector {
         match v.scalar {
-            Scalar::F16 if !self.native_half => Vector { scalar: Scalar::F32, ..v },
+            Scalar::F16 if self.halves != Halves::Type => Vector { scalar: Scalar::F32, ..v },
             _ => v,
         }
     }
@@ -163,6 +170,9 @@ impl Writer<'_> {
     }
 
     fn pure(&mut self, id: ExprId, home: usize) -> Result<Text, EmitError> {
+        if let Some(text) = self.of_bits(id, home)? {
+            return Ok(text);
+        }
         let text = self.computed(id, home)?;
         self.rounded(id, text)
     }
@@ -171,7 +181,8 @@ impl Writer<'_> {
     pub fn rounded(&mut self, id: ExprId, text: Text) -> Result<Text, EmitError> {
         let v = self.vector_of(id)?;
         match v.scalar {
-            Scalar::F16 if !self.native_half && rounding(self.kernel.expr(id)) => {
+            Scalar::F16 if self.halves == Halves::Bits => Ok(self.narrowed(v.width, &text)),
+            Scalar::F16 if self.halves == Halves::Floats && rounding(self.kernel.expr(id)) => {
                 Ok(call(&self.functions.round_to_half(v.width), &[&text]))
             }
             _ => Ok(text),
@@ -184,12 +195,12 @@ impl Writer<'_> {
         Ok(match *expr {
             Expr::Unary(op, a) => {
                 let of = self.shown(self.vector_of(a)?);
-                let a = self.take(a, home)?;
+                let a = self.operand(a, home)?;
                 self.unary(op, of, &a)?
             }
             Expr::Binary(op, x, y) => {
                 let of = self.shown(self.vector_of(x)?);
-                let (a, b) = (self.take(x, home)?, self.take(y, home)?);
+                let (a, b) = (self.operand(x, home)?, self.operand(y, home)?);
                 match op {
                     BinaryOp::Div | BinaryOp::Rem if !of.scalar.is_float() => {
                         self.integer_division(op, of, (&a, &b), self.literal_of(y))
@@ -198,7 +209,8 @@ impl Writer<'_> {
                 }
             }
             Expr::Fma(a, b, c) => {
-                let (a, b, c) = (self.take(a, home)?, self.take(b, home)?, self.take(c, home)?);
+                let (a, b, c) =
+                    (self.operand(a, home)?, self.operand(b, home)?, self.operand(c, home)?);
                 match v.scalar {
                     Scalar::F32 => call(self.functions.mul_add(), &[&a, &b, &c]),
                     Scalar::F16 => call("fma", &[&a, &b, &c]),
@@ -211,8 +223,11 @@ impl Writer<'_> {
             }
             Expr::Select { cond, yes, no } => {
                 let wide = self.vector_of(cond)?.width > 1;
-                let cond = self.take(cond, home)?;
-                let (yes, no) = (self.take(yes, home)?, self.take(no, home)?);
+                let cond = self.operand(cond, home)?;
+                let (yes, no) = match wide {
+                    true => (self.operand(yes, home)?, self.operand(no, home)?),
+                    false => (self.choice(yes, home)?, self.choice(no, home)?),
+                };
                 match (wide, v.scalar) {
                     (false, _) => {
                         let [c, y, n] = [&cond, &yes, &no].map(|t| t.within(Binds::Sum));
@@ -228,24 +243,24 @@ impl Writer<'_> {
             }
             Expr::Cast(to, a) => {
                 let from = self.vector_of(a)?;
-                let a = self.take(a, home)?;
+                let a = self.operand(a, home)?;
                 self.cast(from, to, a)
             }
             Expr::Bitcast(_, a) => {
-                let a = self.take(a, home)?;
+                let a = self.operand(a, home)?;
                 match (&a.unsigned, v.scalar) {
                     (Some(unsigned), Scalar::U32) => (**unsigned).clone(),
                     _ => call(&format!("as_{}", self.type_name(v)), &[&a]),
                 }
             }
             Expr::Splat(_, a) => {
-                let a = self.take(a, home)?;
+                let a = self.operand(a, home)?;
                 self.splat(v, &a)
             }
             Expr::Compose(ref parts) => {
                 let mut list = Vec::with_capacity(parts.len());
                 for &part in parts {
-                    let part = self.take(part, home)?;
+                    let part = self.operand(part, home)?;
                     list.push(match v.scalar {
                         Scalar::Bool => format!("{} ? -1 : 0", part.within(Binds::Unary)),
                         _ => part.text,
@@ -254,7 +269,7 @@ impl Writer<'_> {
                 Text::new(format!("({})({})", self.type_name(v), list.join(", ")), Binds::Unary)
             }
             Expr::Extract(a, lane) => {
-                let a = self.take(a, home)?;
+                let a = self.operand(a, home)?;
                 let component = ['x', 'y', 'z', 'w'][usize::from(lane.min(3))];
                 let text = Text::primary(format!("{}.{component}", a.tight()));
                 match v.scalar {
@@ -265,7 +280,7 @@ impl Writer<'_> {
             Expr::ExtractDynamic(a, lane) => {
                 let of = self.shown(self.vector_of(a)?);
                 let name = self.functions.pick(of);
-                let (a, lane) = (self.take(a, home)?, self.take(lane, home)?);
+                let (a, lane) = (self.operand(a, home)?, self.operand(lane, home)?);
                 let text = call(&name, &[&a, &lane]);
                 match v.scalar {
                     Scalar::Bool => infix(&text, "!=", &Text::primary("0")),
@@ -273,16 +288,20 @@ impl Writer<'_> {
                 }
             }
             Expr::Dot(a, b) => {
-                let (a, b) = (self.take(a, home)?, self.take(b, home)?);
+                let (a, b) = (self.operand(a, home)?, self.operand(b, home)?);
                 call("dot", &[&a, &b])
             }
             Expr::Dot4 { signed, a, b, acc } => {
-                let (a, b) = (self.take(a, home)?, self.take(b, home)?);
-                let acc = self.take(acc, home)?;
-                call(self.functions.dot4(signed), &[&a, &b, &acc])
+                let (a, b) = (self.operand(a, home)?, self.operand(b, home)?);
+                let acc = self.operand(acc, home)?;
+                let name = match self.ptx {
+                    true => self.functions.dot4_ptx(signed),
+                    false => self.functions.dot4(signed),
+                };
+                call(name, &[&a, &b, &acc])
             }
             Expr::Unpack(packing, a) => {
-                let a = self.take(a, home)?;
+                let a = self.operand(a, home)?;
                 match packing {
                     Packing::Half2 => call(&self.functions.unpack_half2(), &[&a]),
                     Packing::I8x4 => call("convert_int4", &[&call("as_char4", &[&a])]),
@@ -290,7 +309,7 @@ impl Writer<'_> {
                 }
             }
             Expr::Pack(packing, a) => {
-                let a = self.take(a, home)?;
+                let a = self.operand(a, home)?;
                 let low = match packing {
                     Packing::Half2 => return Ok(call(&self.functions.pack_half2(), &[&a])),
                     Packing::I8x4 => infix(&a, "&", &Text::primary("255")),
@@ -320,7 +339,7 @@ impl Writer<'_> {
     }
 
     /// The literal that an expression is or repeats.
-    fn literal_of(&self, id: ExprId) -> Option<Lit> {
+    pub fn literal_of(&self, id: ExprId) -> Option<Lit> {
         match *self.kernel.expr(id) {
             Expr::Lit(lit) => Some(lit),
             Expr::Splat(_, a) => self.literal_of(a),
@@ -467,7 +486,11 @@ impl Writer<'_> {
 
     fn cast(&mut self, from: Vector, to: Scalar, a: Text) -> Text {
         let (n, target) = (from.width, Vector { scalar: to, width: from.width });
-        if to == Scalar::F16 && !self.native_half && from.scalar != to {
+        if to == Scalar::F16 && self.halves == Halves::Bits {
+            // `rounded` makes halves of it
+            return self.cast(from, Scalar::F32, a);
+        }
+        if to == Scalar::F16 && self.halves == Halves::Floats && from.scalar != to {
             let wide = self.cast(from, Scalar::F32, a);
             return call(&self.functions.round_to_half(n), &[&wide]);
         }

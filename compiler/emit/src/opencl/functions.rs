@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub struct Functions(BTreeMap<String, String>);
 
 impl Functions {
-    fn add(&mut self, name: String, body: impl FnOnce(&str) -> String) -> String {
+    pub fn add(&mut self, name: String, body: impl FnOnce(&str) -> String) -> String {
         self.0.entry(name.clone()).or_insert_with_key(|name| body(name));
         name
     }

@@ -2,22 +2,24 @@
 
 use super::functions::Functions;
 use super::names::Names;
+use super::ptx::SUBGROUP;
 use super::scope::Scopes;
 use super::text::{Text, type_name};
 use crate::needs::{rounds_f16, uses};
 use crate::{DialectOptions, ENTRY_POINT, EmitError};
 use drift_bundle::caps::{Dialect, Features, ImageKind};
 use drift_kernel::{
-    Access, Binding, BindingType, Block, Builtin, Expr, ExprId, Kernel, LoopId, Scalar, Stmt, Type,
-    Vector,
+    Access, Binding, BindingType, Block, Builtin, Expr, ExprId, Kernel, LoopId, MatrixPlace,
+    Scalar, SharedId, Stmt, Vector,
 };
 use std::collections::HashMap;
 
 /// One kernel on its way to text.
 pub struct Writer<'k> {
     pub kernel: &'k Kernel,
-    /// f16 is a type of values; otherwise they are f32 (see the module's documentation).
-    pub native_half: bool,
+    pub halves: Halves,
+    /// What the language lacks is said in PTX.
+    pub ptx: bool,
     pub names: Names,
     pub functions: Functions,
     pub scopes: Scopes,
@@ -34,9 +36,25 @@ pub struct Writer<'k> {
     pub natural: HashMap<ExprId, usize>,
 }
 
-/// Whether a kernel has halves as a type of values, for which the device needs an extension.
-pub fn native_half(kernel: &Kernel, options: &DialectOptions) -> bool {
-    options.native_half && rounds_f16(kernel)
+/// What values of f16 are in the text (see the module's documentation).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halves {
+    /// `half`, for which the device needs an extension.
+    Type,
+    /// f32.
+    Floats,
+    /// Bits in integers, that PTX computes with.
+    Bits,
+}
+
+impl Halves {
+    pub fn of(kernel: &Kernel, options: &DialectOptions) -> Halves {
+        match () {
+            () if options.inline_ptx => Halves::Bits,
+            () if options.native_half && rounds_f16(kernel) => Halves::Type,
+            () => Halves::Floats,
+        }
+    }
 }
 
 /// A physical kernel as OpenCL C.
@@ -46,7 +64,8 @@ pub fn native_half(kernel: &Kernel, options: &DialectOptions) -> bool {
 pub fn write(kernel: &Kernel, options: &DialectOptions) -> Result<String, EmitError> {
     let mut w = Writer {
         kernel,
-        native_half: native_half(kernel, options),
+        halves: Halves::of(kernel, options),
+        ptx: options.inline_ptx,
         names: Names::default(),
         functions: Functions::default(),
         scopes: Scopes::new(),
@@ -81,7 +100,11 @@ impl Writer<'_> {
 
     /// Name of the type of values.
     pub fn type_name(&self, v: Vector) -> String {
-        type_name(v, if self.native_half { "half" } else { "float" })
+        match (self.halves, v.scalar) {
+            (Halves::Bits, Scalar::F16) => bits_name(v.width).to_owned(),
+            (Halves::Type, _) => type_name(v, "half"),
+            _ => type_name(v, "float"),
+        }
     }
 
     fn declare_bindings(&mut self) -> Result<Vec<String>, EmitError> {
@@ -131,37 +154,36 @@ impl Writer<'_> {
             )));
         }
         Ok(match elem.scalar {
-            Scalar::F16 if !self.native_half => "half".to_owned(),
+            Scalar::F16 if self.halves == Halves::Floats => "half".to_owned(),
             _ => self.type_name(elem),
         })
     }
 
     fn declare_memory(&mut self) -> Result<(), EmitError> {
-        for shared in &self.kernel.shared {
+        for (index, shared) in self.kernel.shared.iter().enumerate() {
             if shared.len == 0 {
                 return Err(self.malformed(format!("array `{}` has no elements", shared.name)));
             }
             let name = self.names.unique(&shared.name);
             let ty = match shared.elem.scalar {
                 // halves are no type of variables: their bits, for `vload_half` and its like
-                Scalar::F16 if !self.native_half => match shared.elem.width {
+                Scalar::F16 if self.halves == Halves::Floats => match shared.elem.width {
                     1 => "ushort".to_owned(),
                     width => format!("ushort{width}"),
                 },
                 _ => self.type_name(shared.elem),
             };
-            self.scopes.line(format!("__local {ty} {name}[{}];", shared.len));
+            // lines of matrices are loaded 16 bytes at a time, and sums in pairs
+            let aligned = match holds_matrices(self.kernel, SharedId(index as u32)) {
+                true => " __attribute__((aligned(16)))",
+                false => "",
+            };
+            self.scopes.line(format!("__local {ty} {name}[{}]{aligned};", shared.len));
             self.shared.push(name);
         }
         for var in &self.kernel.vars {
-            let Type::Vector(v) = var.ty else {
-                return Err(self.unsupported(
-                    "cooperative matrix",
-                    "compile the kernel for a target whose dialect has it",
-                ));
-            };
+            let ty = self.type_of(var.ty)?;
             let name = self.names.unique(&var.name);
-            let ty = self.type_name(v);
             let array = if var.len == 0 { String::new() } else { format!("[{}]", var.len) };
             self.scopes.line(format!("{ty} {name}{array};"));
             self.vars.push(name);
@@ -172,7 +194,6 @@ impl Writer<'_> {
     /// Constants for those built-ins that the kernel uses, in a fixed order.
     fn declare_builtins(&mut self) {
         use Builtin as B;
-        let [x, y, _] = self.kernel.workgroup_size;
         let mut wanted = Vec::new();
         for (index, expr) in self.kernel.exprs.iter().enumerate() {
             if let Expr::Builtin(b) = expr
@@ -191,6 +212,13 @@ impl Writer<'_> {
             B::SubgroupInvocation => 11,
             B::SubgroupSize => 12,
         };
+        if self.ptx && uses(self.kernel).features.contains(Features::COOPERATIVE_MATRIX) {
+            // which part of a matrix an invocation loads and stores
+            let lane = B::SubgroupInvocation;
+            if !wanted.contains(&lane) {
+                wanted.push(lane);
+            }
+        }
         wanted.sort_by_key(order);
         for builtin in wanted {
             let axis_name = |axis: u8| ['x', 'y', 'z'][usize::from(axis.min(2))];
@@ -202,17 +230,16 @@ impl Writer<'_> {
                     (format!("group_{}", axis_name(a)), format!("get_group_id({a})"))
                 }
                 B::LocalId(a) => (format!("local_{}", axis_name(a)), format!("get_local_id({a})")),
-                B::LocalIndex => {
-                    let mut index = "get_local_id(0)".to_owned();
-                    if y > 1 || self.kernel.workgroup_size[2] > 1 {
-                        let row = match self.kernel.workgroup_size[2] {
-                            1 => "get_local_id(1)".to_owned(),
-                            _ => format!("(get_local_id(2) * {y} + get_local_id(1))"),
-                        };
-                        index = format!("{row} * {x} + {index}");
-                    }
-                    ("local_index".to_owned(), index)
+                B::LocalIndex => ("local_index".to_owned(), self.local_index()),
+                B::SubgroupId if self.ptx => {
+                    let index = self.local_index();
+                    ("subgroup".to_owned(), format!("(uint)({index}) / {SUBGROUP}u"))
                 }
+                B::SubgroupInvocation if self.ptx => {
+                    let index = self.local_index();
+                    ("subgroup_lane".to_owned(), format!("(uint)({index}) % {SUBGROUP}u"))
+                }
+                B::SubgroupSize if self.ptx => ("subgroup_size".to_owned(), format!("{SUBGROUP}u")),
                 B::SubgroupId => ("subgroup".to_owned(), "get_sub_group_id()".to_owned()),
                 B::SubgroupInvocation => {
                     ("subgroup_lane".to_owned(), "get_sub_group_local_id()".to_owned())
@@ -225,22 +252,33 @@ impl Writer<'_> {
         }
     }
 
+    /// Number of the invocation in its workgroup.
+    fn local_index(&self) -> String {
+        match self.kernel.workgroup_size {
+            [_, 1, 1] => "get_local_id(0)".to_owned(),
+            [x, _, 1] => format!("get_local_id(1) * {x} + get_local_id(0)"),
+            [x, y, _] => {
+                format!("(get_local_id(2) * {y} + get_local_id(1)) * {x} + get_local_id(0)")
+            }
+        }
+    }
+
     fn finish(mut self, arguments: &[String]) -> String {
         let mut out = String::new();
         let features = uses(self.kernel).features;
         let mut enable = |extension: &str| {
             out.push_str(&format!("#pragma OPENCL EXTENSION {extension} : enable\n"));
         };
-        if self.native_half {
+        if self.halves == Halves::Type {
             enable("cl_khr_fp16");
         }
         if writes_3d(self.kernel) {
             enable("cl_khr_3d_image_writes");
         }
-        if features.contains(Features::SUBGROUP_BASIC) {
+        if features.contains(Features::SUBGROUP_BASIC) && !self.ptx {
             enable("cl_khr_subgroups");
         }
-        if features.contains(Features::SUBGROUP_SHUFFLE) {
+        if features.contains(Features::SUBGROUP_SHUFFLE) && !self.ptx {
             enable("cl_khr_subgroup_shuffle");
         }
         if !out.is_empty() {
@@ -252,7 +290,10 @@ impl Writer<'_> {
         }
         let [x, y, z] = self.kernel.workgroup_size;
         out.push_str(&format!("__kernel __attribute__((reqd_work_group_size({x}, {y}, {z})))\n"));
-        if self.kernel.subgroup_size != 0 && features.contains(Features::SUBGROUP_BASIC) {
+        if self.kernel.subgroup_size != 0
+            && features.contains(Features::SUBGROUP_BASIC)
+            && !self.ptx
+        {
             let size = self.kernel.subgroup_size;
             out.push_str(&format!(
                 "#ifdef cl_intel_required_subgroup_size\n\
@@ -270,13 +311,38 @@ impl Writer<'_> {
 
     /// A name for a value in scope `at`.
     pub fn name_value(&mut self, id: ExprId, value: &Text, at: usize) -> Result<Text, EmitError> {
-        let ty = self.type_name(self.vector_of(id)?);
+        let ty = self.type_of(self.kernel.ty(id))?;
         let name = self.names.temporary();
         self.scopes.line_at(format!("const {ty} {name} = {};", value.text), at);
         let name = Text::primary(name);
         self.scopes.remember(id, name.clone(), at);
         Ok(name)
     }
+}
+
+/// Halves as bits: one, two, and three or four.
+fn bits_name(width: u8) -> &'static str {
+    match width {
+        1 => "ushort",
+        2 => "uint",
+        _ => "uint2",
+    }
+}
+
+/// Whether matrices are loaded from an array or stored to it.
+fn holds_matrices(kernel: &Kernel, shared: SharedId) -> bool {
+    let place = MatrixPlace::Shared(shared);
+    let loads = |e: &Expr| matches!(e, Expr::MatrixLoad { from, .. } if *from == place);
+    kernel.exprs.iter().any(loads) || stores_matrices(&kernel.body, place)
+}
+
+fn stores_matrices(block: &Block, place: MatrixPlace) -> bool {
+    block.iter().any(|stmt| match stmt {
+        Stmt::StoreMatrix { to, .. } => *to == place,
+        Stmt::If { yes, no, .. } => stores_matrices(yes, place) || stores_matrices(no, place),
+        Stmt::For { body, .. } => stores_matrices(body, place),
+        _ => false,
+    })
 }
 
 fn image_type(kind: ImageKind) -> &'static str {

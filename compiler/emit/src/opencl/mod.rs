@@ -15,6 +15,9 @@
 //! - **f16.** Halves that are only moved are f32 all along, loaded by `vload_half` and stored by
 //!   `vstore_half`, which every device has. A kernel that computes in f16 asks for `cl_khr_fp16`, or,
 //!   for a device without, computes in f32 and rounds each result.
+//! - **PTX** (`inline_ptx`): for NVIDIA's compiler, which has neither halves nor subgroups nor matrices
+//!   in its language. There, halves are bits in integers all along, so that loads and stores move as
+//!   many as a kernel asks for; the functions in `ptx` do the rest.
 //! - **Vectors of bools** are what comparisons of vectors give: ints of 0 and -1.
 //! - **Integers wrap.** Signed sums are computed as unsigned ones, which C lets overflow.
 //! - Text depends on the device in few places only, through macros that its own compiler defines:
@@ -23,10 +26,13 @@
 
 mod expr;
 mod functions;
+mod halves;
 mod kernel;
+mod matrices;
 mod names;
+mod ptx;
 mod scope;
 mod stmt;
 mod text;
 
-pub use kernel::{native_half, write};
+pub use kernel::{Halves, write};

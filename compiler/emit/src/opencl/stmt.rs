@@ -1,6 +1,6 @@
 //! Statements: blocks, loops, memory and subgroups.
 
-use super::kernel::Writer;
+use super::kernel::{Halves, Writer};
 use super::text::{Binds, Text, call};
 use crate::EmitError;
 use drift_bundle::caps::ImageKind;
@@ -90,7 +90,10 @@ impl Writer<'_> {
                 Ok(())
             }
             Stmt::Barrier => self.statement("barrier(CLK_LOCAL_MEM_FENCE);".to_owned()),
-            Stmt::StoreMatrix { .. } => Err(self.no_matrices()),
+            Stmt::StoreMatrix { value, to, index, stride, row_major } => {
+                let line = self.store_matrix(value, to, (index, stride), row_major)?;
+                self.statement(line)
+            }
         }
     }
 
@@ -175,6 +178,23 @@ impl Writer<'_> {
                     what: format!("a load of tensor {}", tensor.0),
                 });
             }
+            Expr::Subgroup(op, a) if self.ptx => {
+                let name = self.functions.reduce(op, self.lane_scalar(a)?);
+                let text = self.by_component(a, |x| call(&name, &[x]))?;
+                let text = self.rounded(id, text)?;
+                return self.name_value(id, &text, at).map(|_| ());
+            }
+            Expr::SubgroupShuffleXor(a, lane) | Expr::SubgroupBroadcast(a, lane) if self.ptx => {
+                let how = match self.kernel.expr(id) {
+                    Expr::SubgroupBroadcast(..) => "idx",
+                    _ => "bfly",
+                };
+                let name = self.functions.shuffle(how, self.lane_scalar(a)?);
+                let lane = self.named(lane)?;
+                let text = self.by_component(a, |x| call(&name, &[x, &lane]))?;
+                let text = self.rounded(id, text)?;
+                return self.name_value(id, &text, at).map(|_| ());
+            }
             Expr::Subgroup(op, a) => {
                 let name = match op {
                     SubgroupOp::Add => "sub_group_reduce_add",
@@ -200,21 +220,31 @@ impl Writer<'_> {
             Expr::MatrixZero(_)
             | Expr::MatrixLoad { .. }
             | Expr::MatrixMulAdd { .. }
-            | Expr::MatrixScaleAdd { .. } => return Err(self.no_matrices()),
+            | Expr::MatrixScaleAdd { .. } => {
+                let text = self.matrix(id)?;
+                return self.name_value(id, &text, at).map(|_| ());
+            }
             // a pure expression may be named, too: it is evaluated here
             _ => {
                 self.named(id)?;
                 return Ok(());
             }
         };
-        if uses == 1 {
+        let may_wait = !self.ptx || matches!(self.kernel.expr(id), Expr::Var { .. });
+        if uses == 1 && may_wait {
             self.scopes.defer(id, text);
             return Ok(());
         }
         self.name_value(id, &text, at).map(|_| ())
     }
 
-    fn no_matrices(&self) -> EmitError {
+    /// The scalar that travels between lanes, for one of `a`.
+    fn lane_scalar(&self, a: ExprId) -> Result<Scalar, EmitError> {
+        self.whole_subgroups()?;
+        Ok(self.vector_of(a)?.scalar)
+    }
+
+    pub fn no_matrices(&self) -> EmitError {
         self.unsupported(
             "cooperative matrix",
             "compile the kernel for a target whose dialect has it",
@@ -224,8 +254,12 @@ impl Writer<'_> {
     /// A function of scalars, on each component of a vector. Bools travel as ints.
     fn by_component(&mut self, a: ExprId, f: impl Fn(&Text) -> Text) -> Result<Text, EmitError> {
         let v = self.vector_of(a)?;
+        let bits = self.is_bits(self.kernel.ty(a));
         if v.width == 1 {
-            let value = self.value(a)?;
+            let mut value = self.value(a)?;
+            if bits {
+                value = self.widened(1, &value);
+            }
             return Ok(match v.scalar {
                 Scalar::Bool => {
                     let int = Text::new(
@@ -237,13 +271,18 @@ impl Writer<'_> {
                 _ => f(&value),
             });
         }
-        let vector = self.named(a)?;
+        let mut vector = self.named(a)?;
+        let mut ty = self.type_name(v);
+        if bits {
+            vector = self.widened(v.width, &vector);
+            ty = self.type_name(Vector { scalar: Scalar::F32, ..v });
+        }
         let components = ["x", "y", "z", "w"];
         let parts: Vec<String> = components[..usize::from(v.width)]
             .iter()
             .map(|c| f(&Text::primary(format!("{}.{c}", vector.text))).text)
             .collect();
-        Ok(Text::new(format!("({})({})", self.type_name(v), parts.join(", ")), Binds::Unary))
+        Ok(Text::new(format!("({ty})({})", parts.join(", ")), Binds::Unary))
     }
 
     fn element(&mut self, array: String, index: ExprId) -> Result<Text, EmitError> {
@@ -261,7 +300,7 @@ impl Writer<'_> {
         }
     }
 
-    fn shared_array(&self, id: SharedId) -> Result<(String, Vector), EmitError> {
+    pub fn shared_array(&self, id: SharedId) -> Result<(String, Vector), EmitError> {
         let index = id.0 as usize;
         match (self.shared.get(index), self.kernel.shared.get(index)) {
             (Some(name), Some(shared)) => Ok((name.clone(), shared.elem)),
@@ -280,7 +319,7 @@ impl Writer<'_> {
 
     /// Reads an element of an array.
     fn load(&mut self, (name, space, elem): Array, index: ExprId) -> Result<Text, EmitError> {
-        if elem.scalar != Scalar::F16 || self.native_half {
+        if elem.scalar != Scalar::F16 || self.halves != Halves::Floats {
             return self.element(name, index);
         }
         let index = self.value(index)?;
@@ -294,7 +333,7 @@ impl Writer<'_> {
         index: ExprId,
         value: ExprId,
     ) -> Result<(), EmitError> {
-        if elem.scalar != Scalar::F16 || self.native_half {
+        if elem.scalar != Scalar::F16 || self.halves != Halves::Floats {
             let value = self.value(value)?;
             let place = self.element(name, index)?;
             return self.statement(format!("{} = {};", place.text, value.text));

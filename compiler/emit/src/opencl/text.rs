@@ -22,11 +22,13 @@ pub struct Text {
     pub binds: Binds,
     /// The same bits as an unsigned integer, where the text is a conversion from one.
     pub unsigned: Option<Box<Text>>,
+    /// The same values as bits of halves, where the text is a conversion from these.
+    pub halves: Option<Box<Text>>,
 }
 
 impl Text {
     pub fn new(text: impl Into<String>, binds: Binds) -> Text {
-        Text { text: text.into(), binds, unsigned: None }
+        Text { text: text.into(), binds, unsigned: None, halves: None }
     }
 
     pub fn primary(text: impl Into<String>) -> Text {
@@ -114,7 +116,7 @@ pub fn literal(lit: Lit) -> Text {
         Lit::I32(v) => {
             let binds = if v < 0 { Binds::Unary } else { Binds::Primary };
             let unsigned = (v >= 0).then(|| Box::new(Text::primary(format!("{v}u"))));
-            Text { text: v.to_string(), binds, unsigned }
+            Text { text: v.to_string(), binds, unsigned, halves: None }
         }
         Lit::U32(v) => Text::primary(format!("{v}u")),
         Lit::Bool(v) => Text::primary(if v { "true" } else { "false" }),
