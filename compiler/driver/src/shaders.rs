@@ -35,6 +35,7 @@ pub fn options_for(spec: &TargetSpec) -> DialectOptions {
     DialectOptions {
         native_dot4: spec.caps.features.contains(Features::DOT4),
         native_half: spec.caps.features.contains(Features::F16),
+        inline_ptx: spec.caps.features.contains(Features::INLINE_PTX),
         ..DialectOptions::default()
     }
 }

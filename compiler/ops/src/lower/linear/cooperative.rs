@@ -42,8 +42,9 @@ pub fn plan(target: &Target, p: &Linear) -> Option<Plan> {
 /// unit a tile.
 pub fn fitting(target: &Target, p: &Linear, f: &Format, plans: &[Plan]) -> Option<Plan> {
     let caps = &target.caps;
-    // matrices in packed words can be said in SPIR-V alone
-    let packed = caps.api == drift_bundle::caps::Api::Vulkan;
+    // matrices in packed words can be said in SPIR-V and in PTX alone
+    let packed = caps.api == drift_bundle::caps::Api::Vulkan
+        || caps.features.contains(drift_bundle::caps::Features::INLINE_PTX);
     if !(packed && caps.subgroup_size_min <= 32 && 32 <= caps.subgroup_size_max) {
         return None;
     }
