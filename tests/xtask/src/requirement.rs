@@ -62,7 +62,7 @@ const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         name: "C++ compiler",
-        needed_by: "building SPIRV-Tools, so every golden test",
+        needed_by: "building SPIRV-Tools, so every golden test; Chromium on lavapipe, for f16",
         source: Source::Apt(&["g++"]),
         check: |root| version_line(root, "c++", &["--version"]),
     },
