@@ -45,8 +45,8 @@ fn gather_one(l: &mut Lowering<'_>, x: &Shape, index: &Shape, axis: usize) -> Re
             Ok((data, Input::of(l, k, 1)?))
         },
         |b, (_, index), at| {
-            let i = index.index(b, &at[axis..axis + width]);
-            rows.map(|rows| rows.contain(wrapped(b, i, x[axis])))
+            let row = || wrapped(b, index.index(b, &at[axis..axis + width]), x[axis]);
+            rows.map(|rows| rows.contain(row()))
         },
         |b, (data, index), at, lanes| {
             let i = wrapped(b, index.index(b, &at[axis..axis + width]), x[axis]);
