@@ -256,7 +256,7 @@ fn mark_used(kernel: &Kernel, block: &Block, used: &mut [bool]) {
                 stack.extend([*from, *to]);
                 mark_used(kernel, body, used);
             }
-            Stmt::Break | Stmt::Return | Stmt::Barrier => {}
+            Stmt::Break | Stmt::Return | Stmt::Barrier | Stmt::DeviceBarrier => {}
             Stmt::StoreMatrix { value, index, stride, .. } => {
                 stack.extend([*value, *index, *stride]);
             }

@@ -441,6 +441,26 @@ impl Builder {
     pub fn barrier(&self) {
         self.stmt(Stmt::Barrier);
     }
+    /// A barrier that orders accesses to buffers among workgroups, too ([`Stmt::DeviceBarrier`]).
+    pub fn device_barrier(&self) {
+        self.stmt(Stmt::DeviceBarrier);
+    }
+    /// Adds to an element of a tensor of u32s that only this does, and gives what it was.
+    pub fn atomic_add<'b>(
+        &'b self,
+        t: TensorId,
+        index: impl IntoExpr<'b>,
+        value: impl IntoExpr<'b>,
+    ) -> E<'b> {
+        let (index, value) = (index.into_expr(self, U32).id, value.into_expr(self, U32).id);
+        self.ordered(Expr::AtomicAdd { place: AtomicPlace::Tensor(t), index, value }, U32)
+    }
+    /// Statements so far; outside of every loop and condition only.
+    pub fn position(&self) -> usize {
+        let s = self.state.borrow();
+        assert_eq!(s.blocks.len(), 1, "inside of a loop or a condition");
+        s.blocks[0].len()
+    }
     pub fn return_(&self) {
         self.stmt(Stmt::Return);
     }

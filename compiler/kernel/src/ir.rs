@@ -332,6 +332,13 @@ pub enum Expr {
         lanes: u8,
         axis: u8,
     },
+    /// Adds `value` to an element of a buffer of u32s, and gives what it was before; other workgroups
+    /// see it at once. A binding with these has no other accesses in its kernel.
+    AtomicAdd {
+        place: AtomicPlace,
+        index: ExprId,
+        value: ExprId,
+    },
     Subgroup(SubgroupOp, ExprId),
     SubgroupShuffleXor(ExprId, ExprId),
     SubgroupBroadcast(ExprId, ExprId),
@@ -369,6 +376,15 @@ pub enum MatrixPlace {
     Buffer(BindingId),
 }
 
+/// Where an [`Expr::AtomicAdd`] adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum AtomicPlace {
+    /// Gone after `virtualize`: one dimension, row-major in one buffer.
+    Tensor(TensorId),
+    Buffer(BindingId),
+}
+
 impl Expr {
     /// Evaluated at a `Let`, exactly once per execution of it.
     pub const fn is_ordered(&self) -> bool {
@@ -379,6 +395,7 @@ impl Expr {
                 | Expr::Buffer { .. }
                 | Expr::Image { .. }
                 | Expr::Tensor { .. }
+                | Expr::AtomicAdd { .. }
                 | Expr::Subgroup(..)
                 | Expr::SubgroupShuffleXor(..)
                 | Expr::SubgroupBroadcast(..)
@@ -454,6 +471,10 @@ pub enum Stmt {
     Return,
     /// Execution barrier of the workgroup and visibility of workgroup memory.
     Barrier,
+    /// A [`Stmt::Barrier`] that also orders accesses to buffers among all workgroups: what was
+    /// written before it is seen by whoever sees an [`Expr::AtomicAdd`] made after it, and passes
+    /// a barrier like this himself.
+    DeviceBarrier,
     /// Stores a matrix (role C) to memory.
     StoreMatrix {
         value: ExprId,

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod builder;
+pub mod chain;
 pub mod compact;
 pub mod interp;
 pub mod ir;

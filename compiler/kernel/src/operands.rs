@@ -41,9 +41,10 @@ impl Expr {
                 }
             }
             Expr::Shared { index, .. } | Expr::Buffer { index, .. } => f(*index),
-            Expr::MatrixLoad { index, stride, .. } => {
-                f(*index);
-                f(*stride);
+            Expr::MatrixLoad { index: a, stride: b, .. }
+            | Expr::AtomicAdd { index: a, value: b, .. } => {
+                f(*a);
+                f(*b);
             }
         }
     }
@@ -94,9 +95,10 @@ impl Expr {
                 }
             }
             Expr::Shared { index, .. } | Expr::Buffer { index, .. } => f(index),
-            Expr::MatrixLoad { index, stride, .. } => {
-                f(index);
-                f(stride);
+            Expr::MatrixLoad { index: a, stride: b, .. }
+            | Expr::AtomicAdd { index: a, value: b, .. } => {
+                f(a);
+                f(b);
             }
         }
     }
@@ -129,7 +131,7 @@ impl Stmt {
                 f(*index);
                 f(*stride);
             }
-            Stmt::Break | Stmt::Return | Stmt::Barrier => {}
+            Stmt::Break | Stmt::Return | Stmt::Barrier | Stmt::DeviceBarrier => {}
         }
     }
 
@@ -161,7 +163,7 @@ impl Stmt {
                 f(index);
                 f(stride);
             }
-            Stmt::Break | Stmt::Return | Stmt::Barrier => {}
+            Stmt::Break | Stmt::Return | Stmt::Barrier | Stmt::DeviceBarrier => {}
         }
     }
 }

@@ -293,6 +293,13 @@ impl Printer<'_> {
                 let lanes = if *lanes == 4 { format!("4 along {axis} of ") } else { String::new() };
                 format!("load {lanes}{name}({})", self.list(coords))
             }
+            Expr::AtomicAdd { place, index, value } => {
+                let name = match *place {
+                    AtomicPlace::Tensor(t) => &k.tensors[t.0 as usize].name,
+                    AtomicPlace::Buffer(b) => &k.bindings[b.0 as usize].name,
+                };
+                format!("atomic_add({name}[{}], {})", self.operand(*index), self.operand(*value))
+            }
             Expr::Subgroup(op, a) => format!("subgroup_{}({})", lower(op), self.operand(*a)),
             Expr::SubgroupShuffleXor(a, m) => {
                 format!("subgroup_shuffle_xor({})", self.list(&[*a, *m]))
@@ -384,6 +391,7 @@ impl Printer<'_> {
             Stmt::Break => self.line("break"),
             Stmt::Return => self.line("return"),
             Stmt::Barrier => self.line("barrier"),
+            Stmt::DeviceBarrier => self.line("device_barrier"),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let to = self.place(*to);
                 let rest = self.list(&[*index, *stride]);

@@ -298,6 +298,25 @@ fn type_of(k: &Kernel, id: ExprId) -> Result<Type, String> {
             ensure(t.access != Access::Write, || format!("`{}` is only written", t.name))?;
             Type::vec(t.elem.scalar(), *lanes)
         }
+        Expr::AtomicAdd { place, index: i, value } => {
+            index(k, *i)?;
+            ensure(k.ty(*value) == U32, || "an atomic sum of u32s".into())?;
+            let (access, is_u32, name) = match *place {
+                AtomicPlace::Buffer(b) => {
+                    let b = k.bindings.get(b.0 as usize).ok_or("no such binding")?;
+                    let words = Vector { scalar: Scalar::U32, width: 1 };
+                    let is_u32 = matches!(b.ty, BindingType::Buffer { elem, .. } if elem == words);
+                    (b.access, is_u32, &b.name)
+                }
+                AtomicPlace::Tensor(t) => {
+                    let t = k.tensors.get(t.0 as usize).ok_or("no such tensor")?;
+                    (t.access, t.elem == crate::tensor::Elem::U32, &t.name)
+                }
+            };
+            ensure(access == Access::ReadWrite, || format!("`{name}` is not read and written"))?;
+            ensure(is_u32, || format!("`{name}` holds no single u32s"))?;
+            U32
+        }
         Expr::Subgroup(_, a) => {
             let t = v(*a)?;
             ensure(t.scalar != Scalar::Bool, || "subgroup arithmetic on bools".into())?;
@@ -544,7 +563,7 @@ impl Walk<'_> {
                 ensure(ok, || "loops count u32 upwards".into())
             }
             Stmt::Break => ensure(self.depth > 0, || "break outside of a loop".into()),
-            Stmt::Return | Stmt::Barrier => Ok(()),
+            Stmt::Return | Stmt::Barrier | Stmt::DeviceBarrier => Ok(()),
             Stmt::StoreMatrix { value, to, index: i, stride, .. } => {
                 index(k, *i)?;
                 index(k, *stride)?;

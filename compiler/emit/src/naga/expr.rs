@@ -5,8 +5,8 @@ use crate::EmitError;
 use crate::stand_in::scalar_of;
 use drift_bundle::caps::{Dialect, ImageKind};
 use drift_kernel::{
-    BinaryOp, BindingId, BindingType, Expr, ExprId, Lit, MatrixPlace, Packing, Scalar, SharedId,
-    Type, UnaryOp, VarId, Vector,
+    AtomicPlace, BinaryOp, BindingId, BindingType, Expr, ExprId, Lit, MatrixPlace, Packing, Scalar,
+    SharedId, Type, UnaryOp, VarId, Vector,
 };
 use naga::{
     BinaryOperator, CooperativeData, Expression, Handle, Literal, MathFunction, ScalarKind,
@@ -199,6 +199,7 @@ impl Emitter<'_> {
             | Expr::Buffer { .. }
             | Expr::Image { .. }
             | Expr::Tensor { .. }
+            | Expr::AtomicAdd { .. }
             | Expr::Subgroup(..)
             | Expr::SubgroupShuffleXor(..)
             | Expr::SubgroupBroadcast(..)
@@ -593,6 +594,27 @@ impl Emitter<'_> {
                     kernel: self.kernel.name.clone(),
                     what: format!("a load of tensor {}", tensor.0),
                 });
+            }
+            Expr::AtomicAdd { place, index, value } => {
+                let AtomicPlace::Buffer(binding) = place else {
+                    return Err(EmitError::NotPhysical {
+                        kernel: self.kernel.name.clone(),
+                        what: "an atomic sum in a tensor".to_owned(),
+                    });
+                };
+                let pointer = self.buffer_pointer(binding, index)?;
+                let value = self.value(value)?;
+                let ty = self.vector_type(Vector { scalar: Scalar::U32, width: 1 });
+                let result = Expression::AtomicResult { ty, comparison: false };
+                let result = self.scopes.result(result);
+                let fun = naga::AtomicFunction::Add;
+                self.scopes.push(naga::Statement::Atomic {
+                    pointer,
+                    fun,
+                    value,
+                    result: Some(result),
+                });
+                result
             }
             Expr::Subgroup(op, a) => self.subgroup_reduce(op, a)?,
             Expr::SubgroupShuffleXor(a, mask) => {

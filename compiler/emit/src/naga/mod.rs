@@ -102,7 +102,8 @@ fn validated(kernel: &Kernel, dialect: Dialect) -> Result<(Module, ModuleInfo), 
         | Capabilities::SHADER_FLOAT16_IN_FLOAT32
         | Capabilities::SUBGROUP
         | Capabilities::SUBGROUP_BARRIER
-        | Capabilities::COOPERATIVE_MATRIX;
+        | Capabilities::COOPERATIVE_MATRIX
+        | Capabilities::MEMORY_DECORATION_COHERENT;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
         .subgroup_operations(SubgroupOperationSet::all())

@@ -5,8 +5,8 @@ use crate::stand_in::{float_arrays, scales, shown};
 use crate::{ENTRY_POINT, EmitError};
 use drift_bundle::caps::{Dialect, ImageKind};
 use drift_kernel::{
-    Access, Binding, BindingType, Builtin, Expr, ExprId, Kernel, LoopId, Matrix, MatrixRole,
-    Scalar, SharedId, Type, Vector,
+    Access, AtomicPlace, Binding, BindingType, Block, Builtin, Expr, ExprId, Kernel, LoopId,
+    Matrix, MatrixRole, Scalar, SharedId, Stmt, Type, Vector,
 };
 use naga::{
     AddressSpace, ArraySize, CooperativeRole, CooperativeSize, Expression, FunctionArgument,
@@ -193,7 +193,15 @@ impl Emitter<'_> {
     }
 
     fn declare_bindings(&mut self) -> Result<(), EmitError> {
+        let across = has_device_barrier(&self.kernel.body);
         for (index, binding) in self.kernel.bindings.iter().enumerate() {
+            // what other workgroups write is not to be found in a cache of one's own
+            let memory_decorations = match (&binding.ty, binding.access) {
+                (BindingType::Buffer { .. }, Access::Write | Access::ReadWrite) if across => {
+                    MemoryDecorations::COHERENT
+                }
+                _ => MemoryDecorations::empty(),
+            };
             let (ty, space) = match binding.ty {
                 BindingType::Buffer { elem, len } => {
                     let access = match binding.access {
@@ -215,7 +223,7 @@ impl Emitter<'_> {
                 binding: Some(ResourceBinding { group: 0, binding: index as u32 }),
                 ty,
                 init: None,
-                memory_decorations: MemoryDecorations::empty(),
+                memory_decorations,
             };
             let global = self.module.global_variables.append(global, Span::UNDEFINED);
             let name = self.scopes.name(Expression::GlobalVariable(global));
@@ -247,8 +255,21 @@ impl Emitter<'_> {
         let size = declared
             .and_then(|len| NonZeroU32::new(u32::try_from(len).ok()?))
             .map_or(ArraySize::Dynamic, ArraySize::Constant);
-        let base = self.vector_type(elem);
+        let base = match self.is_atomic(binding) {
+            true => self.intern(None, TypeInner::Atomic(naga::Scalar::U32)),
+            false => self.vector_type(elem),
+        };
         Ok(self.intern(None, TypeInner::Array { base, size, stride }))
+    }
+
+    /// Whether the elements of a binding are added to by all workgroups.
+    fn is_atomic(&self, binding: &Binding) -> bool {
+        self.kernel.exprs.iter().any(|e| match e {
+            Expr::AtomicAdd { place: AtomicPlace::Buffer(b), .. } => {
+                std::ptr::eq(&self.kernel.bindings[b.0 as usize], binding)
+            }
+            _ => false,
+        })
     }
 
     fn image_type(
@@ -412,4 +433,14 @@ pub fn builtin(b: Builtin) -> (naga::BuiltIn, Option<u8>) {
         Builtin::SubgroupInvocation => (naga::BuiltIn::SubgroupInvocationId, None),
         Builtin::SubgroupSize => (naga::BuiltIn::SubgroupSize, None),
     }
+}
+
+/// Whether workgroups wait for each other.
+fn has_device_barrier(block: &Block) -> bool {
+    block.iter().any(|s| match s {
+        Stmt::DeviceBarrier => true,
+        Stmt::If { yes, no, .. } => has_device_barrier(yes) || has_device_barrier(no),
+        Stmt::For { body, .. } => has_device_barrier(body),
+        _ => false,
+    })
 }

@@ -67,6 +67,11 @@ impl Emitter<'_> {
             }
             Stmt::Break => self.scopes.push(Statement::Break),
             Stmt::Return => self.scopes.push(Statement::Return { value: None }),
+            // naga's SPIR-V gives storage barriers the scope of the device
+            Stmt::DeviceBarrier => {
+                let all = Barrier::WORK_GROUP | Barrier::STORAGE;
+                self.scopes.push(Statement::ControlBarrier(all));
+            }
             Stmt::Barrier => self.scopes.push(Statement::ControlBarrier(Barrier::WORK_GROUP)),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let target = self.value(value)?;

@@ -326,6 +326,7 @@ impl Writer<'_> {
             | Expr::Buffer { .. }
             | Expr::Image { .. }
             | Expr::Tensor { .. }
+            | Expr::AtomicAdd { .. }
             | Expr::Subgroup(..)
             | Expr::SubgroupShuffleXor(..)
             | Expr::SubgroupBroadcast(..)

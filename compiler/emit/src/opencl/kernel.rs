@@ -89,6 +89,11 @@ impl Writer<'_> {
         EmitError::Malformed { kernel: self.kernel.name.clone(), reason: reason.into() }
     }
 
+    pub fn across_workgroups(&self) -> EmitError {
+        let help = "compile with `--disable chain`";
+        self.unsupported("OpenCL C 1.2 does not order memory between workgroups", help)
+    }
+
     pub fn unsupported(&self, what: impl Into<String>, help: &str) -> EmitError {
         EmitError::Unsupported {
             kernel: self.kernel.name.clone(),

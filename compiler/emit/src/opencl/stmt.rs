@@ -90,6 +90,7 @@ impl Writer<'_> {
                 Ok(())
             }
             Stmt::Barrier => self.statement("barrier(CLK_LOCAL_MEM_FENCE);".to_owned()),
+            Stmt::DeviceBarrier => Err(self.across_workgroups()),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let line = self.store_matrix(value, to, (index, stride), row_major)?;
                 self.statement(line)
@@ -178,6 +179,7 @@ impl Writer<'_> {
                     what: format!("a load of tensor {}", tensor.0),
                 });
             }
+            Expr::AtomicAdd { .. } => return Err(self.across_workgroups()),
             Expr::Subgroup(op, a) if self.ptx => {
                 let name = self.functions.reduce(op, self.lane_scalar(a)?);
                 let text = self.by_component(a, |x| call(&name, &[x]))?;

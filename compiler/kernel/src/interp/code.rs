@@ -166,6 +166,12 @@ pub(super) enum Op {
         a: Regs,
         index: Reg,
     },
+    AtomicAdd {
+        binding: u32,
+        d: Reg,
+        index: Reg,
+        value: Reg,
+    },
     LoadImage {
         binding: u32,
         d: Regs,
@@ -317,6 +323,11 @@ impl Op {
             | Op::StoreShared { a, index, .. } => {
                 f(index, false);
                 many(a, false, f);
+            }
+            Op::AtomicAdd { d, index, value, .. } => {
+                f(index, false);
+                f(value, false);
+                f(d, true);
             }
             Op::LoadImage { d, coords, .. } => {
                 many(coords, false, f);

@@ -262,7 +262,7 @@ impl Compiler<'_> {
             }
             Stmt::Break => self.emit(here, Op::Break),
             Stmt::Return => self.emit(here, Op::Return),
-            Stmt::Barrier => self.emit(here, Op::Barrier),
+            Stmt::Barrier | Stmt::DeviceBarrier => self.emit(here, Op::Barrier),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let Value::Matrix(a) = self.value(*value)? else {
                     return self.error("a vector is stored as a matrix");
