@@ -246,6 +246,7 @@ impl Assembly<'_> {
             conv_block: sizes("conv-block")?.try_into().map_err(|_| missing("conv-block"))?,
             matmul_tile: three("matmul-tile")?,
             subgroup_size: number("subgroup-size")?,
+            chains: self.flag(&path("chains")),
         })
     }
 
@@ -314,6 +315,11 @@ impl Assembly<'_> {
             Some(Entry { value: Value::Text(text), .. }) => Ok(text.clone()),
             _ => Err(self.missing(path)),
         }
+    }
+
+    /// Off where nothing is said.
+    fn flag(&self, path: &str) -> bool {
+        matches!(self.entries.get(path), Some(Entry { value: Value::Flag(true), .. }))
     }
 
     fn count(&self, path: &str) -> Result<u64, TargetError> {

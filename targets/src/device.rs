@@ -66,6 +66,8 @@ pub struct Preferences {
     pub matmul_tile: [u32; 3],
     /// Subgroup size to pin kernels to; 0 leaves it to the driver.
     pub subgroup_size: u32,
+    /// Workgroups start in the order of their numbers, so that later ones may wait for earlier ones.
+    pub chains: bool,
 }
 
 impl Preferences {

@@ -77,6 +77,7 @@ static PREFER: &[(&str, Kind)] = &[
     ("conv-block", Kind::Counts(4)),
     ("matmul-tile", Kind::Counts(3)),
     ("subgroup-size", Kind::Count),
+    ("chains", Kind::Flag),
 ];
 
 /// Keys of `facts`.

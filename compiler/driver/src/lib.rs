@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod calibrate;
+mod chain;
 pub mod dims;
 pub mod error;
 pub mod import;

@@ -26,6 +26,10 @@ pub struct LogicalStep {
     /// Byte of what it is bound to at which each argument begins.
     pub offsets: Vec<u64>,
     pub flops: u64,
+    /// See [`drift_ops::lower::LoweredKernel::ahead`].
+    pub ahead: Option<usize>,
+    /// Kernels that were joined in this one.
+    pub links: usize,
 }
 
 /// A value that lies inside another one (a part of a concat): no copy is ever made.
@@ -181,8 +185,8 @@ pub fn lower(
                     ArgRef::Temp(t) => Bound::Temp(base + t),
                 })
                 .collect();
-            let (kernel, offsets, flops) = (k.kernel, k.offsets, k.flops);
-            out.steps.push(LogicalStep { node: id, kernel, args, offsets, flops });
+            let (kernel, offsets, flops, ahead) = (k.kernel, k.offsets, k.flops, k.ahead);
+            out.steps.push(LogicalStep { node: id, kernel, args, offsets, flops, ahead, links: 1 });
         }
     }
     if missing.is_empty() {

@@ -1,6 +1,7 @@
 //! The compiler from end to end: every arrow of the pipeline is one call here.
 
 use crate::calibrate::{self, Ranges};
+use crate::chain;
 use crate::dims::DimBindings;
 use crate::error::{ErrorKind, Result, StageError};
 use crate::layouts::{LayoutChoice, assign_layouts, residual_nodes, wide_nodes};
@@ -53,11 +54,12 @@ pub enum Calibration {
 }
 
 /// Passes outside the rewrite rules that `--disable` knows.
-pub const PASSES: [(&str, &str); 4] = [
+pub const PASSES: [(&str, &str); 5] = [
     (
         "transformer-products",
         "products in transformers use the kernels of language models where those gain",
     ),
+    ("chain", "products of a decode step that follow each other are one dispatch"),
     ("zero-copy-concat", "parts of a concat are written in place"),
     ("in-place", "element-wise results take over the memory of a dying operand"),
     ("fuse", "all structural fusion: every operator becomes a kernel of its own"),
@@ -327,6 +329,7 @@ fn compile_variant(
         weight_elem: choice.float,
         int8_activations: options.precision != Precision::F32 && spec.gains_by_int8(),
         full_invocations: spec.full_invocations,
+        chains: spec.chains && !disabled("chain"),
     };
     let zero_copy = !disabled("zero-copy-concat") && spec.storage == Storage::Buffer;
     let entries = lower_entries(out, &chosen, &target, zero_copy)?;
@@ -378,7 +381,8 @@ fn lower_entries(
     let lower = |(entry, (placements, wide)): (&Entry, &(Vec<_>, BTreeSet<_>))| {
         let options = LowerOptions { zero_copy, wide: wide.clone() };
         let mut placements = placements.clone();
-        let steps = lowering::lower_writable(&entry.graph, target, &mut placements, &options)?;
+        let mut steps = lowering::lower_writable(&entry.graph, target, &mut placements, &options)?;
+        chain::join(&mut steps, &target.caps.limits);
         Ok(VariantEntry { placements, steps })
     };
     out.entries.iter().zip(chosen).map(lower).collect()
@@ -450,11 +454,7 @@ impl Compiled {
     }
 
     /// Measures what f16 costs on the inputs given, and chooses what stays in f32.
-    fn measure_rounding(
-        &mut self,
-        options: &CompileOptions,
-        progress: Progress<'_>,
-    ) -> Result<()> {
+    fn measure_rounding(&mut self, options: &CompileOptions, progress: Progress<'_>) -> Result<()> {
         let Calibration::Inputs(inputs) = &options.calibration else { return Ok(()) };
         if options.precision != Precision::Mixed {
             return Ok(());

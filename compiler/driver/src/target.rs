@@ -21,6 +21,8 @@ pub struct TargetSpec {
     pub slices: [u8; 4],
     /// Invocations that keep the device busy.
     pub full_invocations: u64,
+    /// Workgroups start in the order of their numbers, so that they may wait for earlier ones.
+    pub chains: bool,
     /// Among variants that fit a device, the highest rank wins.
     pub rank: u32,
     /// Asked for by name: a model that cannot run on it is an error. A default target that a model
@@ -77,6 +79,7 @@ impl TargetSpec {
             slices: [1, 2, 3, 0],
             // as the generic GPU profiles, so that the packed weights are the same bytes
             full_invocations: GENERIC_INVOCATIONS,
+            chains: false,
             rank: 0,
             required: true,
         }
@@ -97,9 +100,8 @@ impl TargetSpec {
         // invocations that fill the device: 1024 per compute unit
         let units = device.facts.compute_units.map(|units| (units * 1024.0) as u64);
         // a processor's threads, each of which runs whole workgroups
-        let on_cpu =
-            ["lavapipe", "webgpu-lavapipe", "pocl", "swiftshader", "webgpu-swiftshader"]
-                .contains(&device.id.as_str());
+        let on_cpu = ["lavapipe", "webgpu-lavapipe", "pocl", "swiftshader", "webgpu-swiftshader"]
+            .contains(&device.id.as_str());
         Some(TargetSpec {
             id: device.id.clone(),
             dialect: dialect_of(api),
@@ -111,6 +113,7 @@ impl TargetSpec {
                 Some(n) => n,
                 None => GENERIC_INVOCATIONS,
             },
+            chains: profile.preferences.chains,
             rank: device.rank,
             required: true,
         })

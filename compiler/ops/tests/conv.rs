@@ -44,6 +44,7 @@ fn target(elem: Elem, units: u64, matrices: bool) -> Target {
         weight_elem: elem,
         int8_activations: false,
         full_invocations: units * 1024,
+        chains: false,
     }
 }
 

@@ -25,15 +25,17 @@ enum Device {
     Large,
     /// A large device with floats.
     LargeFloats,
+    /// A large device whose products are links of chains.
+    Links,
 }
 
 use Device::*;
 
-const DEVICES: [Device; 6] = [Baseline, Narrow, Int8, Int8NoShuffle, Large, LargeFloats];
+const DEVICES: [Device; 7] = [Baseline, Narrow, Int8, Int8NoShuffle, Large, LargeFloats, Links];
 
 impl Device {
     fn int8(self) -> bool {
-        matches!(self, Int8 | Int8NoShuffle | Large)
+        matches!(self, Int8 | Int8NoShuffle | Large | Links)
     }
 
     fn target(self) -> Target {
@@ -50,7 +52,7 @@ impl Device {
             Narrow => (8, 8),
             _ => (32, 32),
         };
-        let large = matches!(self, Large | LargeFloats);
+        let large = matches!(self, Large | LargeFloats | Links);
         let caps = Capabilities {
             api: Api::Vulkan,
             device_name: "test".into(),
@@ -83,6 +85,7 @@ impl Device {
             weight_elem: Elem::F32,
             int8_activations: self.int8(),
             full_invocations: if large { 64 << 10 } else { 8 << 10 },
+            chains: self == Links,
         }
     }
 }

@@ -47,6 +47,7 @@ fn target(int8: bool, full_invocations: u64) -> Target {
         weight_elem: Elem::F16,
         int8_activations: int8,
         full_invocations,
+        chains: false,
     }
 }
 

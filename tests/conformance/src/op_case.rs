@@ -193,6 +193,7 @@ fn compile(b: &Built, setup: &Setup) -> Result<Compilation, String> {
         weight_elem: setup.float,
         int8_activations: false,
         full_invocations: setup.spec.full_invocations,
+        chains: setup.spec.chains,
     };
     let options = LowerOptions {
         zero_copy: setup.storage == Storage::Buffer,

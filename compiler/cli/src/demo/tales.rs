@@ -53,7 +53,10 @@ impl Drop for Unpacked {
     }
 }
 
-fn compile(folder: &Path) -> Result<(Vec<u8>, pipeline::Compiled)> {
+fn compile(
+    folder: &Path,
+    targets: Vec<target::TargetSpec>,
+) -> Result<(Vec<u8>, pipeline::Compiled)> {
     let options = CompileOptions {
         bindings: DimBindings::default(),
         precision: target::Precision::F32,
@@ -62,7 +65,7 @@ fn compile(folder: &Path) -> Result<(Vec<u8>, pipeline::Compiled)> {
         quantize: None,
         calibration: Calibration::None,
         memory: drift_driver::memory::Strategy::Best,
-        targets: target::resolve(&[])?,
+        targets,
         stop_after: Stage::Package,
     };
     let start = Instant::now();
@@ -87,7 +90,7 @@ pub fn run(demo: &Demo) -> Result<Value> {
         "model       examples/tales, {bytes} bytes of safetensors and tokenizer: a tale, please"
     ));
     let start = Instant::now();
-    let (bundle, compiled) = compile(&Unpacked::new()?.0)?;
+    let (bundle, compiled) = compile(&Unpacked::new()?.0, target::resolve(&[])?)?;
     let compile_time = start.elapsed();
     let bundle = Bundle::from_vec(bundle)?;
     if !demo.json {
@@ -135,4 +138,64 @@ pub fn run(demo: &Demo) -> Result<Value> {
         "device": model.place(), "text": told, "compared": compared, "same": same,
         "timing": timing.json(), "compile": summary::json(&compiled, Some(bundle.bytes().len() as u64)),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Backend, Place};
+    use drift_bundle::caps::Features;
+    use drift_driver::target::TargetSpec;
+
+    /// The interpreter as a large device with subgroups, whose workgroups may wait for each other.
+    fn large(chains: bool) -> TargetSpec {
+        let mut spec = TargetSpec::reference();
+        let subgroups = Features::SUBGROUP_BASIC
+            .union(Features::SUBGROUP_ARITHMETIC)
+            .union(Features::SUBGROUP_SHUFFLE);
+        spec.caps.features = spec.caps.features.union(subgroups);
+        let caps = &mut spec.caps;
+        (caps.subgroup_size, caps.subgroup_size_min, caps.subgroup_size_max) = (32, 32, 32);
+        spec.full_invocations = 128 << 10;
+        spec.chains = chains;
+        spec
+    }
+
+    /// Logits of a few tokens, and dispatches of a decode step.
+    fn logits(folder: &Path, chains: bool) -> (Vec<u32>, usize) {
+        let (bundle, compiled) = compile(folder, vec![large(chains)]).expect("compiles");
+        let bundle = Bundle::from_vec(bundle).expect("a bundle");
+        let text = Text::open(&bundle).expect("a language model");
+        let place = Place { backend: Backend::Reference, device: None };
+        let mut model = Model::open(&bundle, &text, &place).expect("opens");
+        let ids = text.prompt("One day").expect("a prompt");
+        let mut out = Vec::new();
+        let mut keep = |_: usize, logits: &[f32]| {
+            out.extend(logits.iter().map(|x| x.to_bits()));
+            Ok(())
+        };
+        model.all_logits(&ids, 1, &mut keep).expect("logits");
+        let plan = &compiled.variants[0].planned.as_ref().expect("planned").plan;
+        let decode = plan.entry_points.iter().find(|e| e.name == "decode").expect("decode");
+        let steps = decode.steps.iter();
+        let dispatches = steps.filter(|s| matches!(s, drift_bundle::plan::Step::Dispatch { .. }));
+        (out, dispatches.count())
+    }
+
+    #[test]
+    fn chains_of_products_change_no_logit() {
+        let folder = Unpacked::new().expect("a temporary folder");
+        let (alone, many) = logits(&folder.0, false);
+        let (chained, few) = logits(&folder.0, true);
+        assert!(few < many, "{few} dispatches instead of {many}");
+        assert_eq!(alone.len(), chained.len());
+        let as_f32 =
+            |bits: &[u32]| -> Vec<f32> { bits.iter().map(|b| f32::from_bits(*b)).collect() };
+        let (alone, chained) = (as_f32(&alone), as_f32(&chained));
+        let most = alone.iter().fold(0f32, |m, x| m.max(x.abs()));
+        // links are cut otherwise than products alone, so sums round otherwise
+        for (a, b) in alone.iter().zip(&chained) {
+            assert!((a - b).abs() <= 1e-5 * most, "{a} and {b} of {most}");
+        }
+    }
 }

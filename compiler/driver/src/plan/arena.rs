@@ -221,6 +221,8 @@ impl Planner<'_> {
             let [result] = node.results[..] else { continue };
             let Some(&r) = index.get(&Bound::Value(result)) else { continue };
             if records[r].alias_of.is_some()
+                // a later link may still read the operand
+                || step.links > 1
                 || apart(at)
                 || self.steps.inside.iter().flatten().any(|i| i.parent == result)
                 || !node.store_view.is_identity()

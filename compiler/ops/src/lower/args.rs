@@ -32,6 +32,8 @@ pub struct Target {
     pub int8_activations: bool,
     /// Invocations that keep the device busy: below it, kernels split their work further.
     pub full_invocations: u64,
+    /// Products of one row are written as links of chains (`drift_kernel::chain`).
+    pub chains: bool,
 }
 
 impl Target {
@@ -95,6 +97,9 @@ pub struct LoweredKernel {
     pub offsets: Vec<u64>,
     /// Multiply-adds count as two; for the report.
     pub flops: u64,
+    /// Statements at the beginning that touch nothing that earlier kernels read or write; `None`
+    /// where the kernel is no link of a chain (`drift_kernel::chain`).
+    pub ahead: Option<usize>,
 }
 
 /// One node on its way to kernels.
@@ -534,7 +539,7 @@ impl KernelArgs {
 
     pub fn finish(self, flops: u64) -> LoweredKernel {
         let (args, offsets) = self.args.into_inner().into_iter().unzip();
-        LoweredKernel { kernel: self.b.finish(), args, offsets, flops }
+        LoweredKernel { kernel: self.b.finish(), args, offsets, flops, ahead: None }
     }
 }
 

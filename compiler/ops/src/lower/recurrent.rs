@@ -2,9 +2,9 @@
 //! time with its states in workgroup memory: invocations first share the rows of the product with
 //! the recurrent weights, then the hidden units.
 
-use super::stored::to_stored;
 use super::map::Input;
 use super::steps::apply;
+use super::stored::to_stored;
 use super::{KernelArgs, Lowering};
 use crate::Result;
 use drift_ir::{DType, PointwiseOp as P, View};

@@ -2,9 +2,9 @@
 //! it (any reduction, one kernel), or updates are written where they belong (no reduction, two
 //! kernels), or one invocation applies all updates of its column in order.
 
-use super::stored::{from_stored, to_stored};
 use super::gather::wrapped;
 use super::map::{Input, Map, WORKGROUP};
+use super::stored::{from_stored, to_stored};
 use super::{KernelArgs, Lowering, dispatch_1d, elem_of, grid::linear_id};
 use crate::Result;
 use drift_ir::{DType, Shape, View};

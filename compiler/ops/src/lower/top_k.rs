@@ -3,8 +3,8 @@
 //! Two kernels: *rank* counts for every element how many come before it (all at once, n² in all);
 //! *select* finds one after the other (k passes over the row by one workgroup).
 
-use super::stored::to_stored;
 use super::map::{Input, WORKGROUP};
+use super::stored::to_stored;
 use super::{Lowering, Out, dispatch_1d, grid::linear_id};
 use crate::Result;
 use drift_ir::{DType, Shape, View};

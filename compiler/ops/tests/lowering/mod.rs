@@ -184,6 +184,7 @@ pub fn target(variant: Variant) -> Target {
             Variant::Matrices => 4 << 10,
             _ => 64,
         },
+        chains: false,
     }
 }
 

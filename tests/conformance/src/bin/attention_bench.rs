@@ -143,6 +143,7 @@ fn session(device: &Device, spec: &TargetSpec, g: &Graph) -> Result<Session, Fai
         weight_elem: if spec.stores_f16() { Elem::F16 } else { Elem::F16Packed },
         int8_activations: false,
         full_invocations: spec.full_invocations,
+        chains: spec.chains,
     };
     let place = |v| {
         let value = g.value(v);

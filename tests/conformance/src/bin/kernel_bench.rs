@@ -266,6 +266,7 @@ fn time(device: &Device, spec: &TargetSpec, g: &Graph, int8: bool) -> Result<f64
         weight_elem: if spec.stores_f16() { Elem::F16 } else { Elem::F16Packed },
         int8_activations: int8,
         full_invocations: spec.full_invocations,
+        chains: spec.chains,
     };
     let mut placements: Vec<Option<Placement>> = g
         .value_ids()

@@ -33,26 +33,44 @@ impl Partials {
     }
 }
 
-/// The kernel that joins splits: a workgroup per row, whose invocations share elements and splits.
+/// The kernel that joins splits: a team of invocations per row, who share elements and splits.
+/// A workgroup is one team, or as many as make it a link of a chain.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduce {
     quads: u32,
     /// Invocations per quad.
     groups: u32,
     splits: u32,
+    /// Of a key head.
     rows: u32,
+    /// Rows of all key heads.
+    all: u32,
+    /// Teams of a workgroup in a chain.
+    link: Option<u32>,
 }
 
 impl Reduce {
     pub fn new(l: &Lowering<'_>, p: &Problem, splits: u32) -> Reduce {
-        let most = l.target.caps.limits.workgroup_invocations.min(256) as u32;
+        let limits = &l.target.caps.limits;
+        let most = limits.workgroup_invocations.min(256) as u32;
         let quads = p.value_dim.div_ceil(4) as u32;
         let groups = (most / quads).clamp(1, 16).min(splits);
-        Reduce { quads, groups, splits, rows: p.rows() as u32 }
+        let rows = p.rows() as u32;
+        // the products behind it have the largest workgroups there are
+        let all = limits.workgroup_invocations.min(limits.workgroup_size[0]).min(512) as u32;
+        let team = quads * groups;
+        let link =
+            (l.target.chains && p.tokens == 1 && all.is_multiple_of(team)).then(|| all / team);
+        Reduce { quads, groups, splits, rows, all: rows * p.heads as u32, link }
     }
 
     pub fn size(&self) -> u32 {
-        self.quads * self.groups
+        self.quads * self.groups * self.link.unwrap_or(1)
+    }
+
+    /// Whether the kernel can be a link of a chain.
+    pub fn is_link(&self) -> bool {
+        self.link.is_some()
     }
 
     pub fn flops(&self, p: &Problem) -> u64 {
@@ -60,7 +78,10 @@ impl Reduce {
     }
 
     pub fn workgroups(&self, p: &Problem) -> [u32; 3] {
-        [self.rows, p.heads as u32, 1]
+        match self.link {
+            Some(teams) => [self.all.div_ceil(teams), 1, 1],
+            None => [self.rows, p.heads as u32, 1],
+        }
     }
 
     /// Writes the body; `store(head, row, d, value)` takes four elements of a row.
@@ -70,9 +91,17 @@ impl Reduce {
         from: Partials,
         store: impl FnOnce(E<'b>, E<'b>, E<'b>, E<'b>),
     ) {
-        let (row, head) = (b.workgroup_id(0), b.workgroup_id(1));
-        let local = b.local_index();
-        let (quad, group) = (local % self.quads, local / self.quads);
+        let (local, team) = (b.local_index(), self.quads * self.groups);
+        let (row, head, first) = match self.link {
+            None => (b.workgroup_id(0), b.workgroup_id(1), b.u32(0)),
+            Some(teams) => {
+                // teams past the last row repeat it
+                let row = (b.workgroup_id(0) * teams + local / team).min(self.all - 1);
+                (row % self.rows, row / self.rows, local / team)
+            }
+        };
+        let own = local % team;
+        let (quad, group) = (own % self.quads, own / self.quads);
         let turns = self.splits.div_ceil(self.groups);
         // all loads are under way before the first is used
         let loaded: Vec<_> = (0..turns)
@@ -101,18 +130,21 @@ impl Reduce {
             return store(head, row, quad * 4u32, sum * inv.splat(4));
         }
         let parts = b.shared("parts", Scalar::F32, 4, self.size());
-        let stats = b.shared("stats", Scalar::F32, 2, self.groups);
+        let teams = self.link.unwrap_or(1);
+        let stats = b.shared("stats", Scalar::F32, 2, self.groups * teams);
+        let (first_part, first_stat) = (first * team, first * self.groups);
         parts.store(local, sum);
-        b.if_(quad.eq(0u32), || stats.store(group, b.compose(&[most, total])));
+        let stat = b.compose(&[most, total]);
+        b.if_(quad.eq(0u32), || stats.store(first_stat + group, stat));
         b.barrier();
         b.if_(group.eq(0u32), || {
-            let stats: Vec<E<'b>> = (0..self.groups).map(|g| stats.load(g)).collect();
+            let stats: Vec<E<'b>> = (0..self.groups).map(|g| stats.load(first_stat + g)).collect();
             let most = stats.iter().skip(1).fold(stats[0].lane(0), |m, s| m.max(s.lane(0)));
             let (mut sum, mut total) = (b.zero4(), b.f32(0.0));
             for (g, s) in (0u32..).zip(&stats) {
                 let weight = (s.lane(0) - most).exp2();
                 total = s.lane(1).fma(weight, total);
-                sum = parts.load(quad + g * self.quads).fma(weight.splat(4), sum);
+                sum = parts.load(first_part + quad + g * self.quads).fma(weight.splat(4), sum);
             }
             let inv = b.f32(1.0) / total.max(1e-30);
             store(head, row, quad * 4u32, sum * inv.splat(4));

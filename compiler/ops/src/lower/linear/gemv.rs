@@ -14,7 +14,7 @@ pub use plan::{MOST_ROWS, Plan};
 
 use super::{Args, Linear};
 use crate::Result;
-use crate::lower::Lowering;
+use crate::lower::{LoweredKernel, Lowering};
 use crate::quant::Scheme;
 use drift_bundle::caps::Features;
 use drift_kernel::builder::{S, V};
@@ -77,23 +77,41 @@ pub fn lower(l: &mut Lowering<'_>, p: &Linear, plan: &Plan) -> Result<()> {
         halves: args.w.elem(b) == Elem::F16 && l.target.caps.features.contains(Features::F16),
         scratch: words("scratch", if plan.subgroups { 0 } else { BATCH * plan.invocations }),
     };
-    g.write();
-    l.kernels.push(k.finish(p.flops()));
+    let ahead = g.write();
+    let kernel = k.finish(p.flops());
+    l.kernels.push(LoweredKernel { ahead: plan.chained.then_some(ahead), ..kernel });
     Ok(())
 }
 
 impl<'b> Gemv<'b, '_> {
-    fn write(&self) {
+    /// Writes the body; gives the statements at its beginning that read weights only.
+    fn write(&self) -> usize {
         let (b, plan) = (self.b, &self.plan);
         let tile = self.tile();
         let zero = b.u32(0);
         let staged = Staged::new(self);
-        let first = || self.load(&tile, self.block(zero), zero);
-        match plan.chunks {
+        // teams without a block read nothing
+        let first = || {
+            let load = || self.load(&tile, self.block(zero), zero);
+            if plan.idles(&self.p) { b.if_(self.has_block(), load) } else { load() }
+        };
+        let ahead = match plan.chunks {
+            1 if plan.chained => {
+                first();
+                let ahead = b.position();
+                staged.fill(self, zero, || ());
+                ahead
+            }
             // everything waits for x, so its loads come first
-            1 => staged.fill(self, zero, first),
-            _ => first(),
-        }
+            1 => {
+                staged.fill(self, zero, first);
+                0
+            }
+            _ => {
+                first();
+                b.position()
+            }
+        };
         if plan.chunks > 1 || self.m() > 1 {
             self.sum_squares();
         }
@@ -101,7 +119,18 @@ impl<'b> Gemv<'b, '_> {
         let factor = self.only_factor();
         let last = plan.turns - 1;
         b.for_(0u32, last, 1, |turn| self.turn(&tile, &staged, turn, true, factor));
-        self.turn(&tile, &staged, b.u32(last), false, factor);
+        let end = || self.turn(&tile, &staged, b.u32(last), false, factor);
+        if plan.idles(&self.p) {
+            b.if_(self.has_block(), end)
+        } else {
+            end()
+        }
+        ahead
+    }
+
+    /// Whether this team has a block in the first turn.
+    fn has_block(&self) -> E<'b> {
+        self.block(self.b.u32(0)).lt(self.plan.blocks(&self.p))
     }
 
     /// Walks one block. `more`: there is another after it, whose first tile is loaded at the end.

@@ -39,6 +39,8 @@ pub struct Plan {
     pub workgroups: u32,
     /// Blocks that a team walks, one after the other.
     pub turns: u32,
+    /// Cut like all other products of one row, whatever its size, to be a link of a chain.
+    pub chained: bool,
 }
 
 /// Weights that one load of an invocation brings.
@@ -65,6 +67,13 @@ struct Cut {
 impl Cut {
     fn small(p: &Linear) -> Cut {
         Cut { invocations: 256, rows: if p.m <= 4 { 4 } else { 2 }, loads: 4 }
+    }
+
+    /// Two workgroups on a compute unit: that of the next link starts before this one ends.
+    fn link(p: &Linear, units: u32) -> Cut {
+        let each = (p.n as u32).div_ceil(units);
+        let pairs = p.spec.gate.is_some() || each > 16;
+        Cut { invocations: 512, rows: if pairs { 2 } else { 1 }, loads: 4 }
     }
 
     fn large(p: &Linear, units: u32) -> Cut {
@@ -110,7 +119,12 @@ impl Plan {
         let most = limits.workgroup_invocations.min(limits.workgroup_size[0]) as u32;
         let units = (target.full_invocations / 1024) as u32;
         let large = units >= LARGE && subgroups;
-        let mut cut = if large { Cut::large(p, units) } else { Cut::small(p) };
+        let chained = target.chains && large && p.m == 1;
+        let mut cut = match large {
+            true if chained => Cut::link(p, units),
+            true => Cut::large(p, units),
+            false => Cut::small(p),
+        };
         while cut.rows > 2 && cut.rows * p.m as u32 > MOST_SUMS {
             cut.rows /= 2;
         }
@@ -126,12 +140,13 @@ impl Plan {
             shuffles: subgroups && team >= 8 && caps.features.contains(Features::SUBGROUP_SHUFFLE),
             workgroups: 0,
             turns: 0,
+            chained,
         };
-        if large {
+        if large && !plan.chained {
             plan.invocations = team * balanced(plan.blocks(p).div_ceil(units), plan.teams());
         }
         // fewer teams have more loads under way; loads of floats are smaller
-        let few = large && plan.invocations <= 512 && p.m == 1;
+        let few = large && plan.invocations <= 512 && p.m == 1 && !chained;
         let float = p.spec.scheme.is_float();
         let loads = cut.loads << (u32::from(few) + u32::from(float));
         plan.cut_k(p, (loads / plan.rows).max(1), limits.workgroup_memory_bytes)?;
@@ -143,7 +158,11 @@ impl Plan {
             _ => 65_535,
         };
         let blocks = plan.blocks(p);
-        plan.workgroups = blocks.div_ceil(plan.teams()).min(most);
+        plan.workgroups = match plan.chained && plan.chunks == 1 {
+            // teams may idle, compute units not
+            true => blocks.min(units),
+            false => blocks.div_ceil(plan.teams()).min(most),
+        };
         plan.turns = blocks.div_ceil(plan.workgroups * plan.teams());
         Some(plan)
     }
@@ -182,6 +201,14 @@ impl Plan {
         let rounds = p.k.div_ceil(4 * self.invocations as usize);
         let made = p.rows.is_some();
         p.spec.post.is_some() && !made && p.m == 1 && self.chunks == 1 && rounds <= 4
+    }
+
+    /// Whether some teams have no block at all.
+    pub fn idles(&self, p: &Linear) -> bool {
+        self.chunks == 1
+            && self.turns == 1
+            && self.workgroups * self.teams() > self.blocks(p)
+            && self.chained
     }
 
     pub fn teams(&self) -> u32 {
