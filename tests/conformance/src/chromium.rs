@@ -325,6 +325,13 @@ impl Drop for PageProgram {
 impl Drop for Page {
     fn drop(&mut self) {
         drop(self.browser.take());
-        let _ = std::fs::remove_dir_all(&self.folder);
+        // its processes write a little longer than it lives, and make the folder again
+        for _ in 0..20 {
+            let _ = std::fs::remove_dir_all(&self.folder);
+            std::thread::sleep(Duration::from_millis(50));
+            if !self.folder.exists() {
+                return;
+            }
+        }
     }
 }
