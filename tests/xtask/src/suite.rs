@@ -189,10 +189,16 @@ impl Suite<'_> {
     fn conformance(&self, profile: &str, tests: &[&str]) -> Command {
         let mut command = match self.has_cargo("nextest") {
             // kernels are compiled on a CPU for a CPU: tests take minutes the first time
-            true => cargo(self.root, &["nextest", "run", "--profile", profile]),
+            true => {
+                let only = ["--filterset", "package(drift-conformance)"];
+                let mut run = cargo(self.root, &["nextest", "run", "--profile", profile]);
+                run.args(only);
+                run
+            }
             false => cargo(self.root, &["test", "--no-fail-fast"]),
         };
-        command.args(["--package", "drift-conformance"]);
+        // the build of all tests: one package alone has other features, and builds all again
+        command.arg("--workspace");
         tests.iter().for_each(|test| {
             command.args(["--test", test]);
         });
