@@ -10,19 +10,6 @@ fn cl(kernel: &Kernel) -> String {
     text(kernel, Dialect::OpenClC)
 }
 
-/// `y[i] = f(x[i])`.
-fn map(scalar: Scalar, width: u8, f: impl for<'b> Fn(&'b Builder, E<'b>) -> E<'b>) -> Kernel {
-    let bindings = vec![
-        buffer("x", scalar, width, 256, Access::Read),
-        buffer("y", scalar, width, 256, Access::Write),
-    ];
-    kernel("map", bindings, |b| {
-        let i = b.global_id(0);
-        let x = load(b, 0, i, Type::vec(scalar, width));
-        store(b, 1, i, f(b, x));
-    })
-}
-
 /// The line that stores the result.
 fn stored(kernel: &Kernel) -> String {
     let text = cl(kernel);
@@ -32,7 +19,7 @@ fn stored(kernel: &Kernel) -> String {
 
 #[test]
 fn a_whole_kernel() {
-    let k = map(Scalar::F32, 4, |_, x| (x * 2.0 + 1.0).max(0.0));
+    let k = map_of(Scalar::F32, 4, |_, x| (x * 2.0 + 1.0).max(0.0));
     let want = "\
 __kernel __attribute__((reqd_work_group_size(64, 1, 1)))
 void kernel_main(
@@ -130,28 +117,29 @@ fn bounds_of_loops_with_barriers_are_hidden_from_pocl() {
 
 #[test]
 fn division_cannot_trap() {
-    let of =
-        |scalar, width, f: for<'b> fn(&'b Builder, E<'b>) -> E<'b>| stored(&map(scalar, width, f));
+    let of = |scalar, width, f: for<'b> fn(&'b Builder, E<'b>) -> E<'b>| {
+        stored(&map_of(scalar, width, f))
+    };
     assert_eq!(of(Scalar::U32, 1, |_, x| x / 7u32), "x[global_x] / 7u");
-    let k = map(Scalar::U32, 1, |b, x| x / b.global_id(0));
+    let k = map_of(Scalar::U32, 1, |b, x| x / b.global_id(0));
     assert_eq!(stored(&k), "x[global_x] / max(global_x, 1u)");
-    let k = map(Scalar::I32, 4, |_, x| x % x.abs());
+    let k = map_of(Scalar::I32, 4, |_, x| x % x.abs());
     assert!(cl(&k).contains("select(b, (int4)(1), (b == 0) | ((a == INT_MIN) & (b == -1)))"));
     // -1 is a literal that may trap, too
-    let k = map(Scalar::I32, 1, |b, x| x / b.i32(-1));
+    let k = map_of(Scalar::I32, 1, |b, x| x / b.i32(-1));
     assert_eq!(stored(&k), "quotient_int(x[global_x], -1)");
 }
 
 #[test]
 fn signed_integers_wrap() {
-    let k = map(Scalar::I32, 1, |b, x| (x * 3i32 - b.i32(i32::MIN)) + x);
+    let k = map_of(Scalar::I32, 1, |b, x| (x * 3i32 - b.i32(i32::MIN)) + x);
     let text = cl(&k);
     assert!(
         text.contains("as_int(as_uint(t1) * 3u - as_uint(-2147483647 - 1) + as_uint(t1))"),
         "{text}"
     );
     // and unsigned ones of themselves
-    let k = map(Scalar::U32, 1, |_, x| x + u32::MAX);
+    let k = map_of(Scalar::U32, 1, |_, x| x + u32::MAX);
     assert_eq!(stored(&k), "x[global_x] + 4294967295u");
 }
 
@@ -173,18 +161,18 @@ fn conversions_saturate() {
 }
 
 fn stored_as(f: impl for<'b> Fn(&'b Builder, E<'b>) -> E<'b>) -> String {
-    stored(&map(Scalar::F32, 4, f))
+    stored(&map_of(Scalar::F32, 4, f))
 }
 
 #[test]
 fn vectors_of_bools_are_masks() {
-    let k = map(Scalar::F32, 4, |b, x| b.select(x.gt(0.0).and(!x.is_nan()), x, b.zero4()));
+    let k = map_of(Scalar::F32, 4, |b, x| b.select(x.gt(0.0).and(!x.is_nan()), x, b.zero4()));
     let text = cl(&k);
     assert!(
         text.contains("select((float4)(0.0f), t1, (t1 > (float4)(0.0f)) & ~isnan(t1))"),
         "{text}"
     );
-    let k = map(Scalar::F32, 4, |b, x| b.select(x.lane(1).gt(0.0), x, b.zero4()));
+    let k = map_of(Scalar::F32, 4, |b, x| b.select(x.lane(1).gt(0.0), x, b.zero4()));
     assert!(cl(&k).contains("(t1.y > 0.0f) ? t1 : (float4)(0.0f)"), "{}", cl(&k));
 }
 
@@ -193,7 +181,7 @@ fn halves_in_memory_need_no_extension() {
     for (width, load_as, store_as) in
         [(1, "vload_half(", "vstore_half_rte("), (4, "vloada_half4(", "vstorea_half4_rte(")]
     {
-        let k = map(Scalar::F16, width, |_, x| (x.cast(Scalar::F32) * 2.0).cast(Scalar::F16));
+        let k = map_of(Scalar::F16, width, |_, x| (x.cast(Scalar::F32) * 2.0).cast(Scalar::F16));
         let text = cl(&k);
         assert!(text.contains(load_as) && text.contains(store_as), "{text}");
         assert!(!text.contains("cl_khr_fp16") && !text.contains("round_to_half"), "{text}");
@@ -201,13 +189,13 @@ fn halves_in_memory_need_no_extension() {
         assert!(!needs.features.contains(Features::F16));
     }
     // there and back in one kernel: the rounding is not forgotten
-    let k = map(Scalar::F32, 2, |_, x| x.cast(Scalar::F16).cast(Scalar::F32));
+    let k = map_of(Scalar::F32, 2, |_, x| x.cast(Scalar::F16).cast(Scalar::F32));
     assert!(cl(&k).contains("= round_to_half2(x[global_x]);"), "{}", cl(&k));
 }
 
 #[test]
 fn computing_in_halves_asks_for_them() {
-    let k = map(Scalar::F16, 4, |b, x| b.select(x.lt(1.0), x * 2.0, x.sign()));
+    let k = map_of(Scalar::F16, 4, |b, x| b.select(x.lt(1.0), x * 2.0, x.sign()));
     let text = cl(&k);
     assert!(text.starts_with("#pragma OPENCL EXTENSION cl_khr_fp16 : enable\n"), "{text}");
     assert!(text.contains("__global const half4 *x"), "{text}");
@@ -250,7 +238,7 @@ fn devices_without_halves_compute_in_f32_and_round() {
 
 #[test]
 fn halves_that_are_only_moved_need_no_extension() {
-    let k = map(Scalar::F16, 4, |b, x| {
+    let k = map_of(Scalar::F16, 4, |b, x| {
         b.select(x.lane(0).lt(1.0), b.compose(&[x.lane(3), x.lane(2), x.lane(1), x.lane(0)]), x)
     });
     let text = cl(&k);
@@ -260,7 +248,7 @@ fn halves_that_are_only_moved_need_no_extension() {
 
 #[test]
 fn dot4_is_arithmetic_where_it_must_be() {
-    let k = map(Scalar::U32, 1, |b, x| x.dot4(x, b.i32(1), true).bitcast(Scalar::U32));
+    let k = map_of(Scalar::U32, 1, |b, x| x.dot4(x, b.i32(1), true).bitcast(Scalar::U32));
     let text = cl(&k);
     assert!(text.contains("#ifdef __opencl_c_integer_dot_product_input_4x8bit_packed"), "{text}");
     assert_eq!(stored(&k), "as_uint(dot4_signed(t1, t1, 1))");
@@ -298,7 +286,7 @@ fn every_kind_of_image() {
 
 #[test]
 fn subgroups_through_their_extension() {
-    let k = map(Scalar::F32, 1, |b, x| {
+    let k = map_of(Scalar::F32, 1, |b, x| {
         let sum = x.subgroup(SubgroupOp::Add) + x.subgroup_shuffle_xor(b.u32(1));
         sum + b.subgroup_invocation().cast(Scalar::F32)
     });
@@ -354,7 +342,7 @@ fn names_do_not_collide_with_the_language() {
 
 #[test]
 fn depth_is_no_limit() {
-    let k = map(Scalar::F32, 1, |_, x| (0..20_000).fold(x, |acc, _| acc * x + 0.5));
+    let k = map_of(Scalar::F32, 1, |_, x| (0..20_000).fold(x, |acc, _| acc * x + 0.5));
     let small = std::thread::Builder::new().stack_size(512 << 10);
     let text = small.spawn(move || cl(&k)).unwrap().join().unwrap();
     assert!(text.lines().all(|l| l.len() < 200), "long lines get names");

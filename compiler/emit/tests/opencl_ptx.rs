@@ -27,19 +27,6 @@ fn needs(kernel: &Kernel) -> Needs {
     Needs::of(kernel, Dialect::OpenClC, &OPTIONS)
 }
 
-/// `y[i] = f(x[i])`.
-fn map(scalar: Scalar, width: u8, f: impl for<'b> Fn(&'b Builder, E<'b>) -> E<'b>) -> Kernel {
-    let bindings = vec![
-        buffer("x", scalar, width, 256, Access::Read),
-        buffer("y", scalar, width, 256, Access::Write),
-    ];
-    kernel("map", bindings, |b| {
-        let i = b.global_id(0);
-        let x = load(b, 0, i, Type::vec(scalar, width));
-        store(b, 1, i, f(b, x));
-    })
-}
-
 /// The statements of a kernel.
 fn body(text: &str) -> Vec<&str> {
     let (_, body) = text.split_once("\n{\n    __global const").expect("a kernel");
@@ -48,14 +35,14 @@ fn body(text: &str) -> Vec<&str> {
 
 #[test]
 fn a_kernel_without_need_of_ptx_is_the_same_for_all() {
-    let k = map(Scalar::F32, 1, |_, x| x * 2.0 + 1.0);
+    let k = map_of(Scalar::F32, 1, |_, x| x * 2.0 + 1.0);
     assert!(!ptx(&k).contains("__asm__"));
     assert_eq!(needs(&k), Needs::of(&k, Dialect::OpenClC, &DialectOptions::default()));
 }
 
 #[test]
 fn halves_are_moved_as_bits_and_computed_with_two_at_a_time() {
-    let k = map(Scalar::F16, 4, |b, x| x.fma(x, b.lit_like(1.0, x.ty())) - x);
+    let k = map_of(Scalar::F16, 4, |b, x| x.fma(x, b.lit_like(1.0, x.ty())) - x);
     let text = ptx(&k);
     for part in [
         "__global const uint2 *x = (__global const uint2 *)(x_bytes + x_offset);",
@@ -73,13 +60,13 @@ fn halves_are_moved_as_bits_and_computed_with_two_at_a_time() {
 
 #[test]
 fn what_halves_have_no_instruction_for_is_rounded_once() {
-    let text = ptx(&map(Scalar::F16, 2, |_, x| x.unary(UnaryOp::Exp)));
+    let text = ptx(&map_of(Scalar::F16, 2, |_, x| x.unary(UnaryOp::Exp)));
     assert!(text.contains("y[global_x] = to_half2(exp(from_half2(t1)));"), "{text}");
 }
 
 #[test]
 fn conversions_there_and_back_are_none() {
-    let k = map(Scalar::U32, 1, |_, x| {
+    let k = map_of(Scalar::U32, 1, |_, x| {
         let halves = x.unpack(Packing::Half2).cast(Scalar::F16);
         (halves - halves * 0.5).cast(Scalar::F32).pack(Packing::Half2)
     });
@@ -91,7 +78,7 @@ fn conversions_there_and_back_are_none() {
 
 #[test]
 fn parts_of_halves() {
-    let k = map(Scalar::F16, 4, |b, x| b.compose(&[x.lane(3), x.lane(2), x.lane(1), x.lane(0)]));
+    let k = map_of(Scalar::F16, 4, |b, x| b.compose(&[x.lane(3), x.lane(2), x.lane(1), x.lane(0)]));
     let text = ptx(&k);
     let want = "as_uint2((ushort4)(as_ushort4(t1).w, as_ushort4(t1).z, as_ushort4(t1).y, as_ushort4(t1).x))";
     assert!(text.contains(want), "{text}");
@@ -116,7 +103,7 @@ fn choices_are_between_values() {
 
 #[test]
 fn subgroups_are_warps() {
-    let k = map(Scalar::F32, 1, |b, x| {
+    let k = map_of(Scalar::F32, 1, |b, x| {
         let sum = x.subgroup(SubgroupOp::Add) + x.subgroup_shuffle_xor(b.u32(1));
         sum + b.subgroup_invocation().cast(Scalar::F32) + b.subgroup_id().cast(Scalar::F32)
     });
@@ -136,7 +123,7 @@ fn subgroups_are_warps() {
     assert_eq!(needs.features, Features::INLINE_PTX);
     assert_eq!(needs.subgroup_size, 32);
     // integers have an instruction of their own
-    let k = map(Scalar::U32, 1, |_, x| x.subgroup(SubgroupOp::Max));
+    let k = map_of(Scalar::U32, 1, |_, x| x.subgroup(SubgroupOp::Max));
     assert!(ptx(&k).contains("redux.sync.max.u32 %0, %1, -1;"));
     // part of a subgroup would wait for lanes that are not there
     let k = Kernel { workgroup_size: [48, 1, 1], ..k };
@@ -146,7 +133,7 @@ fn subgroups_are_warps() {
 
 #[test]
 fn dot_products_are_one_instruction() {
-    let k = map(Scalar::U32, 1, |b, x| x.dot4(x, b.i32(1), true).bitcast(Scalar::U32));
+    let k = map_of(Scalar::U32, 1, |b, x| x.dot4(x, b.i32(1), true).bitcast(Scalar::U32));
     let text = ptx(&k);
     assert!(text.contains("dp4a.s32.s32 %0, %1, %2, %3;"), "{text}");
     assert!(needs(&k).features.contains(Features::INLINE_PTX));

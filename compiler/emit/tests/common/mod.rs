@@ -88,3 +88,20 @@ pub fn instructions(words: &[u32], opcode: u32) -> Vec<Vec<u32>> {
 pub fn capabilities(words: &[u32]) -> Vec<u32> {
     instructions(words, 17).into_iter().map(|c| c[0]).collect()
 }
+
+/// `y[i] = f(x[i])`.
+pub fn map_of(
+    scalar: Scalar,
+    width: u8,
+    f: impl for<'b> Fn(&'b Builder, E<'b>) -> E<'b>,
+) -> Kernel {
+    let bindings = vec![
+        buffer("x", scalar, width, 256, Access::Read),
+        buffer("y", scalar, width, 256, Access::Write),
+    ];
+    kernel("map", bindings, |b| {
+        let i = b.global_id(0);
+        let x = load(b, 0, i, Type::vec(scalar, width));
+        store(b, 1, i, f(b, x));
+    })
+}

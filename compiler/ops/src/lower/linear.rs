@@ -23,7 +23,7 @@ use drift_ir::{DType, View, ViewStep};
 use drift_kernel::{Access, Builder, E};
 use weights::Weights;
 
-pub use gemv::MOST_ROWS as FEW_ROWS;
+pub use gemv::{MOST_ROWS as FEW_ROWS, link_invocations};
 
 /// A `linear` node as its kernels see it.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! Ranges of keys that are split over workgroups: their parts, and the reduction that joins them.
 
 use super::plan::Problem;
+use crate::lower::linear::link_invocations;
 use crate::lower::{KernelArgs, Lowering};
 use drift_kernel::{Access, Builder, E, Elem, Scalar, TensorId};
 
@@ -51,16 +52,14 @@ pub struct Reduce {
 
 impl Reduce {
     pub fn new(l: &Lowering<'_>, p: &Problem, splits: u32) -> Reduce {
-        let limits = &l.target.caps.limits;
-        let most = limits.workgroup_invocations.min(256) as u32;
+        let most = l.target.caps.limits.workgroup_invocations.min(256) as u32;
         let quads = p.value_dim.div_ceil(4) as u32;
         let groups = (most / quads).clamp(1, 16).min(splits);
         let rows = p.rows() as u32;
-        // the products behind it have the largest workgroups there are
-        let all = limits.workgroup_invocations.min(limits.workgroup_size[0]).min(512) as u32;
-        let team = quads * groups;
+        // as large as the workgroups of the products behind it
+        let (size, team) = (link_invocations(l.target), quads * groups);
         let link =
-            (l.target.chains && p.tokens == 1 && all.is_multiple_of(team)).then(|| all / team);
+            (l.target.chains && p.tokens == 1 && size.is_multiple_of(team)).then(|| size / team);
         Reduce { quads, groups, splits, rows, all: rows * p.heads as u32, link }
     }
 

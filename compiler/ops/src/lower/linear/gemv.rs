@@ -10,7 +10,7 @@ mod dot;
 mod plan;
 mod stage;
 
-pub use plan::{MOST_ROWS, Plan};
+pub use plan::{MOST_ROWS, Plan, link_invocations};
 
 use super::{Args, Linear};
 use crate::Result;

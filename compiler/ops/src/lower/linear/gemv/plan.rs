@@ -56,6 +56,16 @@ pub const fn unit(scheme: Scheme) -> u32 {
 /// keep its memory busy.
 const LARGE: u32 = 64;
 
+/// Invocations of a workgroup in a chain, where the device has as many: all links have the same, and
+/// half of what a large device takes on a compute unit, so that two may be there.
+const LINK: u64 = 512;
+
+/// Invocations of a workgroup of every link of a chain.
+pub fn link_invocations(target: &Target) -> u32 {
+    let limits = &target.caps.limits;
+    limits.workgroup_invocations.min(limits.workgroup_size[0]).min(LINK) as u32
+}
+
 /// What is chosen by measurement.
 struct Cut {
     invocations: u32,
@@ -69,11 +79,10 @@ impl Cut {
         Cut { invocations: 256, rows: if p.m <= 4 { 4 } else { 2 }, loads: 4 }
     }
 
-    /// Two workgroups on a compute unit: that of the next link starts before this one ends.
-    fn link(p: &Linear, units: u32) -> Cut {
+    fn link(target: &Target, p: &Linear, units: u32) -> Cut {
         let each = (p.n as u32).div_ceil(units);
         let pairs = p.spec.gate.is_some() || each > 16;
-        Cut { invocations: 512, rows: if pairs { 2 } else { 1 }, loads: 4 }
+        Cut { invocations: link_invocations(target), rows: if pairs { 2 } else { 1 }, loads: 4 }
     }
 
     fn large(p: &Linear, units: u32) -> Cut {
@@ -121,7 +130,7 @@ impl Plan {
         let large = units >= LARGE && subgroups;
         let chained = target.chains && large && p.m == 1;
         let mut cut = match large {
-            true if chained => Cut::link(p, units),
+            true if chained => Cut::link(target, p, units),
             true => Cut::large(p, units),
             false => Cut::small(p),
         };
