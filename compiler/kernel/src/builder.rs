@@ -441,11 +441,15 @@ impl Builder {
     pub fn barrier(&self) {
         self.stmt(Stmt::Barrier);
     }
-    /// A barrier that orders accesses to buffers among workgroups, too ([`Stmt::DeviceBarrier`]).
-    pub fn device_barrier(&self) {
-        self.stmt(Stmt::DeviceBarrier);
+    /// A barrier that orders accesses to buffers, too ([`Stmt::BufferBarrier`]).
+    pub fn buffer_barrier(&self) {
+        self.stmt(Stmt::BufferBarrier);
     }
-    /// Adds to an element of a tensor of u32s that only this does, and gives what it was.
+    /// Orders what this invocation does with buffers for the device ([`Stmt::DeviceFence`]).
+    pub fn device_fence(&self) {
+        self.stmt(Stmt::DeviceFence);
+    }
+    /// Adds to an element of a tensor of u32s that has atomic accesses only, and gives what it was.
     pub fn atomic_add<'b>(
         &'b self,
         t: TensorId,
@@ -454,6 +458,11 @@ impl Builder {
     ) -> E<'b> {
         let (index, value) = (index.into_expr(self, U32).id, value.into_expr(self, U32).id);
         self.ordered(Expr::AtomicAdd { place: AtomicPlace::Tensor(t), index, value }, U32)
+    }
+    /// An element of such a tensor, as it is now.
+    pub fn atomic_load<'b>(&'b self, t: TensorId, index: impl IntoExpr<'b>) -> E<'b> {
+        let index = index.into_expr(self, U32).id;
+        self.ordered(Expr::AtomicLoad { place: AtomicPlace::Tensor(t), index }, U32)
     }
     /// Statements so far; outside of every loop and condition only.
     pub fn position(&self) -> usize {

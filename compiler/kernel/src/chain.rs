@@ -5,7 +5,13 @@
 //! longer than the work. Workgroups of a chain start in the order of their numbers, so whoever is
 //! waited for has started before, and nobody waits for a workgroup that could only start after him.
 //! **Devices that start workgroups in another order must not be given chains.**
+//!
+//! Only the first invocation of a workgroup deals with the device: its fences are for all, because
+//! barriers of the workgroup come before the one of the signal and after the one of the wait (see
+//! [`Stmt::DeviceFence`]). A wait polls by reading: atomic sums would take turns with those of the
+//! signals they wait for. Its fence comes once, after the last poll.
 
+use crate::any_stmt;
 use crate::ir::*;
 use crate::tensor::{Elem, Layout, Storage, TensorArg, TensorId};
 
@@ -25,6 +31,7 @@ pub fn can_be_link(k: &Kernel) -> bool {
             e,
             Expr::Builtin(Builtin::GlobalId(_))
                 | Expr::AtomicAdd { .. }
+                | Expr::AtomicLoad { .. }
                 | Expr::MatrixZero(_)
                 | Expr::MatrixLoad { .. }
                 | Expr::MatrixMulAdd { .. }
@@ -34,16 +41,7 @@ pub fn can_be_link(k: &Kernel) -> bool {
     k.bindings.is_empty()
         && k.workgroups[1..] == [1, 1]
         && k.exprs.iter().all(plain)
-        && !leaves(&k.body)
-}
-
-fn leaves(block: &Block) -> bool {
-    block.iter().any(|s| match s {
-        Stmt::Return => true,
-        Stmt::If { yes, no, .. } => leaves(yes) || leaves(no),
-        Stmt::For { body, .. } => leaves(body),
-        _ => false,
-    })
+        && !any_stmt(&k.body, |s| matches!(s, Stmt::Return))
 }
 
 /// Whether two links can be in one chain.
@@ -164,23 +162,20 @@ impl Chain<'_> {
         self.expr(Expr::Lit(Lit::U32(v)), U32, Some(u64::from(v)))
     }
 
-    fn add(&mut self, (counters, at): (TensorId, u32), value: u32) -> ExprId {
-        let (index, value) = (self.u32(at), self.u32(value));
-        let place = AtomicPlace::Tensor(counters);
-        self.expr(Expr::AtomicAdd { place, index, value }, U32, None)
-    }
-
     /// Says that this workgroup has written its results.
-    fn signal(&mut self, counter: (TensorId, u32), leads: ExprId) -> Block {
-        let add = self.add(counter, 1);
-        let one = Stmt::If { cond: leads, yes: vec![Stmt::Let(add)], no: Vec::new() };
-        vec![Stmt::DeviceBarrier, one]
+    fn signal(&mut self, (counters, at): (TensorId, u32), leads: ExprId) -> Block {
+        let (index, value) = (self.u32(at), self.u32(1));
+        let place = AtomicPlace::Tensor(counters);
+        let add = self.expr(Expr::AtomicAdd { place, index, value }, U32, None);
+        let yes = vec![Stmt::DeviceFence, Stmt::Let(add)];
+        vec![Stmt::BufferBarrier, Stmt::If { cond: leads, yes, no: Vec::new() }]
     }
 
     /// Waits until `count` workgroups have said so.
-    fn wait(&mut self, counter: (TensorId, u32), count: u32, leads: ExprId) -> Block {
-        let seen = self.add(counter, 0);
-        let count = self.u32(count);
+    fn wait(&mut self, (counters, at): (TensorId, u32), count: u32, leads: ExprId) -> Block {
+        let (index, count) = (self.u32(at), self.u32(count));
+        let place = AtomicPlace::Tensor(counters);
+        let seen = self.expr(Expr::AtomicLoad { place, index }, U32, None);
         let all = self.expr(Expr::Binary(BinaryOp::Ge, seen, count), BOOL, None);
         let leave = Stmt::If { cond: all, yes: vec![Stmt::Break], no: Vec::new() };
         let id = LoopId(self.loops);
@@ -188,7 +183,8 @@ impl Chain<'_> {
         let (from, to) = (self.u32(0), self.u32(u32::MAX));
         let body = vec![Stmt::Let(seen), leave];
         let spin = Stmt::For { id, from, to, step: 1, body, unroll: Unroll::Never };
-        vec![Stmt::If { cond: leads, yes: vec![spin], no: Vec::new() }, Stmt::DeviceBarrier]
+        let yes = vec![spin, Stmt::DeviceFence];
+        vec![Stmt::If { cond: leads, yes, no: Vec::new() }, Stmt::BufferBarrier]
     }
 
     /// The body of a kernel with all it names; `group` stands for its workgroup.

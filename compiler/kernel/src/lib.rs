@@ -23,6 +23,7 @@ pub mod virtualize;
 
 pub use builder::{Builder, E};
 pub use ir::*;
+pub use operands::any_stmt;
 pub use print::print;
 pub use requirements::{KernelNeeds, requirements};
 pub use split::split_matrices;

@@ -1,4 +1,4 @@
-//! Operands of expressions and statements, to look at and to change.
+//! Parts of expressions and statements: operands, to look at and to change, and nested statements.
 
 use crate::ir::*;
 
@@ -40,7 +40,9 @@ impl Expr {
                     f(*i);
                 }
             }
-            Expr::Shared { index, .. } | Expr::Buffer { index, .. } => f(*index),
+            Expr::Shared { index, .. }
+            | Expr::Buffer { index, .. }
+            | Expr::AtomicLoad { index, .. } => f(*index),
             Expr::MatrixLoad { index: a, stride: b, .. }
             | Expr::AtomicAdd { index: a, value: b, .. } => {
                 f(*a);
@@ -94,7 +96,9 @@ impl Expr {
                     f(i);
                 }
             }
-            Expr::Shared { index, .. } | Expr::Buffer { index, .. } => f(index),
+            Expr::Shared { index, .. }
+            | Expr::Buffer { index, .. }
+            | Expr::AtomicLoad { index, .. } => f(index),
             Expr::MatrixLoad { index: a, stride: b, .. }
             | Expr::AtomicAdd { index: a, value: b, .. } => {
                 f(a);
@@ -131,7 +135,11 @@ impl Stmt {
                 f(*index);
                 f(*stride);
             }
-            Stmt::Break | Stmt::Return | Stmt::Barrier | Stmt::DeviceBarrier => {}
+            Stmt::Break
+            | Stmt::Return
+            | Stmt::Barrier
+            | Stmt::BufferBarrier
+            | Stmt::DeviceFence => {}
         }
     }
 
@@ -163,7 +171,22 @@ impl Stmt {
                 f(index);
                 f(stride);
             }
-            Stmt::Break | Stmt::Return | Stmt::Barrier | Stmt::DeviceBarrier => {}
+            Stmt::Break
+            | Stmt::Return
+            | Stmt::Barrier
+            | Stmt::BufferBarrier
+            | Stmt::DeviceFence => {}
         }
     }
+}
+
+/// Whether `f` holds for a statement of a block or of a block in it.
+pub fn any_stmt(block: &[Stmt], f: impl Fn(&Stmt) -> bool + Copy) -> bool {
+    block.iter().any(|s| {
+        f(s) || match s {
+            Stmt::If { yes, no, .. } => any_stmt(yes, f) || any_stmt(no, f),
+            Stmt::For { body, .. } => any_stmt(body, f),
+            _ => false,
+        }
+    })
 }

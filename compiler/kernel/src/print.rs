@@ -294,11 +294,11 @@ impl Printer<'_> {
                 format!("load {lanes}{name}({})", self.list(coords))
             }
             Expr::AtomicAdd { place, index, value } => {
-                let name = match *place {
-                    AtomicPlace::Tensor(t) => &k.tensors[t.0 as usize].name,
-                    AtomicPlace::Buffer(b) => &k.bindings[b.0 as usize].name,
-                };
+                let name = atomic(k, *place);
                 format!("atomic_add({name}[{}], {})", self.operand(*index), self.operand(*value))
+            }
+            Expr::AtomicLoad { place, index } => {
+                format!("atomic_load({}[{}])", atomic(k, *place), self.operand(*index))
             }
             Expr::Subgroup(op, a) => format!("subgroup_{}({})", lower(op), self.operand(*a)),
             Expr::SubgroupShuffleXor(a, m) => {
@@ -391,7 +391,8 @@ impl Printer<'_> {
             Stmt::Break => self.line("break"),
             Stmt::Return => self.line("return"),
             Stmt::Barrier => self.line("barrier"),
-            Stmt::DeviceBarrier => self.line("device_barrier"),
+            Stmt::BufferBarrier => self.line("buffer_barrier"),
+            Stmt::DeviceFence => self.line("device_fence"),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let to = self.place(*to);
                 let rest = self.list(&[*index, *stride]);
@@ -399,6 +400,13 @@ impl Printer<'_> {
                 self.line(format!("store {to}({rest}, {}) = {value}", major(*row_major)));
             }
         }
+    }
+}
+
+fn atomic(k: &Kernel, p: AtomicPlace) -> &str {
+    match p {
+        AtomicPlace::Tensor(t) => &k.tensors[t.0 as usize].name,
+        AtomicPlace::Buffer(b) => &k.bindings[b.0 as usize].name,
     }
 }
 

@@ -301,20 +301,12 @@ fn type_of(k: &Kernel, id: ExprId) -> Result<Type, String> {
         Expr::AtomicAdd { place, index: i, value } => {
             index(k, *i)?;
             ensure(k.ty(*value) == U32, || "an atomic sum of u32s".into())?;
-            let (access, is_u32, name) = match *place {
-                AtomicPlace::Buffer(b) => {
-                    let b = k.bindings.get(b.0 as usize).ok_or("no such binding")?;
-                    let words = Vector { scalar: Scalar::U32, width: 1 };
-                    let is_u32 = matches!(b.ty, BindingType::Buffer { elem, .. } if elem == words);
-                    (b.access, is_u32, &b.name)
-                }
-                AtomicPlace::Tensor(t) => {
-                    let t = k.tensors.get(t.0 as usize).ok_or("no such tensor")?;
-                    (t.access, t.elem == crate::tensor::Elem::U32, &t.name)
-                }
-            };
-            ensure(access == Access::ReadWrite, || format!("`{name}` is not read and written"))?;
-            ensure(is_u32, || format!("`{name}` holds no single u32s"))?;
+            atomic(k, *place)?;
+            U32
+        }
+        Expr::AtomicLoad { place, index: i } => {
+            index(k, *i)?;
+            atomic(k, *place)?;
             U32
         }
         Expr::Subgroup(_, a) => {
@@ -365,6 +357,24 @@ fn type_of(k: &Kernel, id: ExprId) -> Result<Type, String> {
             Type::Matrix(z)
         }
     })
+}
+
+/// Words that are read and written.
+fn atomic(k: &Kernel, place: AtomicPlace) -> What {
+    let (access, is_u32, name) = match place {
+        AtomicPlace::Buffer(b) => {
+            let b = k.bindings.get(b.0 as usize).ok_or("no such binding")?;
+            let words = Vector { scalar: Scalar::U32, width: 1 };
+            let is_u32 = matches!(b.ty, BindingType::Buffer { elem, .. } if elem == words);
+            (b.access, is_u32, &b.name)
+        }
+        AtomicPlace::Tensor(t) => {
+            let t = k.tensors.get(t.0 as usize).ok_or("no such tensor")?;
+            (t.access, t.elem == crate::tensor::Elem::U32, &t.name)
+        }
+    };
+    ensure(access == Access::ReadWrite, || format!("`{name}` is not read and written"))?;
+    ensure(is_u32, || format!("`{name}` holds no single u32s"))
 }
 
 fn unpacked(p: Packing) -> Type {
@@ -563,7 +573,7 @@ impl Walk<'_> {
                 ensure(ok, || "loops count u32 upwards".into())
             }
             Stmt::Break => ensure(self.depth > 0, || "break outside of a loop".into()),
-            Stmt::Return | Stmt::Barrier | Stmt::DeviceBarrier => Ok(()),
+            Stmt::Return | Stmt::Barrier | Stmt::BufferBarrier | Stmt::DeviceFence => Ok(()),
             Stmt::StoreMatrix { value, to, index: i, stride, .. } => {
                 index(k, *i)?;
                 index(k, *stride)?;

@@ -200,6 +200,7 @@ impl Emitter<'_> {
             | Expr::Image { .. }
             | Expr::Tensor { .. }
             | Expr::AtomicAdd { .. }
+            | Expr::AtomicLoad { .. }
             | Expr::Subgroup(..)
             | Expr::SubgroupShuffleXor(..)
             | Expr::SubgroupBroadcast(..)
@@ -554,6 +555,16 @@ impl Emitter<'_> {
         Ok((self.bindings[id.0 as usize], coordinate, values.get(dims).copied()))
     }
 
+    fn atomic_pointer(&mut self, place: AtomicPlace, index: ExprId) -> Result<Value, EmitError> {
+        match place {
+            AtomicPlace::Buffer(binding) => self.buffer_pointer(binding, index),
+            AtomicPlace::Tensor(tensor) => Err(EmitError::NotPhysical {
+                kernel: self.kernel.name.clone(),
+                what: format!("an atomic access to tensor {}", tensor.0),
+            }),
+        }
+    }
+
     /// Evaluates an ordered expression at the end of the innermost scope.
     pub fn let_(&mut self, id: ExprId) -> Result<(), EmitError> {
         let at = self.scopes.depth();
@@ -595,14 +606,12 @@ impl Emitter<'_> {
                     what: format!("a load of tensor {}", tensor.0),
                 });
             }
+            Expr::AtomicLoad { place, index } => {
+                let pointer = self.atomic_pointer(place, index)?;
+                self.scopes.evaluate(Expression::Load { pointer }, at)
+            }
             Expr::AtomicAdd { place, index, value } => {
-                let AtomicPlace::Buffer(binding) = place else {
-                    return Err(EmitError::NotPhysical {
-                        kernel: self.kernel.name.clone(),
-                        what: "an atomic sum in a tensor".to_owned(),
-                    });
-                };
-                let pointer = self.buffer_pointer(binding, index)?;
+                let pointer = self.atomic_pointer(place, index)?;
                 let value = self.value(value)?;
                 let ty = self.vector_type(Vector { scalar: Scalar::U32, width: 1 });
                 let result = Expression::AtomicResult { ty, comparison: false };

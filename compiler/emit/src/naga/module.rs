@@ -1,12 +1,13 @@
 //! Kernel to naga module: types, bindings, workgroup memory and the entry point.
 
 use super::scope::Scopes;
+use crate::needs::shares_buffers;
 use crate::stand_in::{float_arrays, scales, shown};
 use crate::{ENTRY_POINT, EmitError};
 use drift_bundle::caps::{Dialect, ImageKind};
 use drift_kernel::{
-    Access, AtomicPlace, Binding, BindingType, Block, Builtin, Expr, ExprId, Kernel, LoopId,
-    Matrix, MatrixRole, Scalar, SharedId, Stmt, Type, Vector,
+    Access, AtomicPlace, Binding, BindingType, Builtin, Expr, ExprId, Kernel, LoopId, Matrix,
+    MatrixRole, Scalar, SharedId, Type, Vector,
 };
 use naga::{
     AddressSpace, ArraySize, CooperativeRole, CooperativeSize, Expression, FunctionArgument,
@@ -193,11 +194,12 @@ impl Emitter<'_> {
     }
 
     fn declare_bindings(&mut self) -> Result<(), EmitError> {
-        let across = has_device_barrier(&self.kernel.body);
+        let shared = self.dialect == Dialect::SpirV && shares_buffers(self.kernel);
         for (index, binding) in self.kernel.bindings.iter().enumerate() {
-            // what other workgroups write is not to be found in a cache of one's own
+            // what others write is not to be found in a cache of one's own; MSL and WGSL have
+            // barriers of the workgroup only, which need no such word
             let memory_decorations = match (&binding.ty, binding.access) {
-                (BindingType::Buffer { .. }, Access::Write | Access::ReadWrite) if across => {
+                (BindingType::Buffer { .. }, Access::Write | Access::ReadWrite) if shared => {
                     MemoryDecorations::COHERENT
                 }
                 _ => MemoryDecorations::empty(),
@@ -262,10 +264,11 @@ impl Emitter<'_> {
         Ok(self.intern(None, TypeInner::Array { base, size, stride }))
     }
 
-    /// Whether the elements of a binding are added to by all workgroups.
+    /// Whether the accesses to a binding are atomic.
     fn is_atomic(&self, binding: &Binding) -> bool {
         self.kernel.exprs.iter().any(|e| match e {
-            Expr::AtomicAdd { place: AtomicPlace::Buffer(b), .. } => {
+            Expr::AtomicAdd { place: AtomicPlace::Buffer(b), .. }
+            | Expr::AtomicLoad { place: AtomicPlace::Buffer(b), .. } => {
                 std::ptr::eq(&self.kernel.bindings[b.0 as usize], binding)
             }
             _ => false,
@@ -433,14 +436,4 @@ pub fn builtin(b: Builtin) -> (naga::BuiltIn, Option<u8>) {
         Builtin::SubgroupInvocation => (naga::BuiltIn::SubgroupInvocationId, None),
         Builtin::SubgroupSize => (naga::BuiltIn::SubgroupSize, None),
     }
-}
-
-/// Whether workgroups wait for each other.
-fn has_device_barrier(block: &Block) -> bool {
-    block.iter().any(|s| match s {
-        Stmt::DeviceBarrier => true,
-        Stmt::If { yes, no, .. } => has_device_barrier(yes) || has_device_barrier(no),
-        Stmt::For { body, .. } => has_device_barrier(body),
-        _ => false,
-    })
 }

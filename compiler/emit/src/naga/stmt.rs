@@ -3,6 +3,7 @@
 use super::expr::{bitcast, infix};
 use super::module::Emitter;
 use crate::EmitError;
+use drift_bundle::caps::Dialect;
 use drift_kernel::{Block, ExprId, LoopId, Scalar, Stmt, SubgroupOp, Vector};
 use naga::{
     Barrier, BinaryOperator, CollectiveOperation, Expression, GatherMode, Handle, Literal,
@@ -67,11 +68,19 @@ impl Emitter<'_> {
             }
             Stmt::Break => self.scopes.push(Statement::Break),
             Stmt::Return => self.scopes.push(Statement::Return { value: None }),
-            // naga's SPIR-V gives storage barriers the scope of the device
-            Stmt::DeviceBarrier => {
+            // naga's SPIR-V gives them the memory scope of the device: `spirv` narrows it
+            Stmt::BufferBarrier => {
                 let all = Barrier::WORK_GROUP | Barrier::STORAGE;
                 self.scopes.push(Statement::ControlBarrier(all));
             }
+            // naga writes a control barrier in the other languages, at which a workgroup would
+            // wait for invocations that do not come by; WGSL has no fence of the device at all
+            Stmt::DeviceFence if self.dialect != Dialect::SpirV => {
+                return Err(
+                    self.unsupported("fence between workgroups", "compile with `--disable chain`")
+                );
+            }
+            Stmt::DeviceFence => self.scopes.push(Statement::MemoryBarrier(Barrier::STORAGE)),
             Stmt::Barrier => self.scopes.push(Statement::ControlBarrier(Barrier::WORK_GROUP)),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let target = self.value(value)?;

@@ -327,6 +327,7 @@ impl Writer<'_> {
             | Expr::Image { .. }
             | Expr::Tensor { .. }
             | Expr::AtomicAdd { .. }
+            | Expr::AtomicLoad { .. }
             | Expr::Subgroup(..)
             | Expr::SubgroupShuffleXor(..)
             | Expr::SubgroupBroadcast(..)

@@ -6,7 +6,7 @@ use crate::EmitError;
 use drift_bundle::caps::ImageKind;
 use drift_kernel::{
     BindingId, BindingType, Block, Expr, ExprId, LoopId, Scalar, SharedId, Stmt, SubgroupOp,
-    Unroll, VarId, Vector,
+    Unroll, VarId, Vector, any_stmt,
 };
 
 impl Writer<'_> {
@@ -90,7 +90,10 @@ impl Writer<'_> {
                 Ok(())
             }
             Stmt::Barrier => self.statement("barrier(CLK_LOCAL_MEM_FENCE);".to_owned()),
-            Stmt::DeviceBarrier => Err(self.across_workgroups()),
+            Stmt::BufferBarrier => {
+                self.statement("barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);".to_owned())
+            }
+            Stmt::DeviceFence => Err(self.across_workgroups()),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let line = self.store_matrix(value, to, (index, stride), row_major)?;
                 self.statement(line)
@@ -118,7 +121,8 @@ impl Writer<'_> {
         let known = matches!(self.kernel.expr(to), Expr::Lit(_));
         let mut to = self.named(to)?;
         self.settle()?;
-        if !known && has_barrier(body) {
+        let is_barrier = |s: &Stmt| matches!(s, Stmt::Barrier | Stmt::BufferBarrier);
+        if !known && any_stmt(body, is_barrier) {
             let bound = self.names.temporary();
             let hidden = call(self.functions.loop_bound(), &[&to]);
             self.scopes.line(format!("const uint {bound} = {};", hidden.text));
@@ -155,8 +159,8 @@ impl Writer<'_> {
         let at = self.scopes.depth();
         self.natural.insert(id, at);
         let uses = self.uses[id.0 as usize];
-        if uses == 0 {
-            // nothing that a `Let` evaluates changes anything
+        // nothing that a `Let` evaluates changes anything, but for this
+        if uses == 0 && !matches!(self.kernel.expr(id), Expr::AtomicAdd { .. }) {
             return Ok(());
         }
         let text = match *self.kernel.expr(id) {
@@ -179,7 +183,9 @@ impl Writer<'_> {
                     what: format!("a load of tensor {}", tensor.0),
                 });
             }
-            Expr::AtomicAdd { .. } => return Err(self.across_workgroups()),
+            Expr::AtomicAdd { .. } | Expr::AtomicLoad { .. } => {
+                return Err(self.across_workgroups());
+            }
             Expr::Subgroup(op, a) if self.ptx => {
                 let name = self.functions.reduce(op, self.lane_scalar(a)?);
                 let text = self.by_component(a, |x| call(&name, &[x]))?;
@@ -399,13 +405,4 @@ fn halves(name: &str, space: &str, constant: &str) -> Text {
 /// Elements of 2 and 4 halves are aligned to their size; 3 take the place of 4.
 fn half_suffix(width: u8) -> String {
     if width == 1 { "_half".to_owned() } else { format!("a_half{width}") }
-}
-
-fn has_barrier(block: &Block) -> bool {
-    block.iter().any(|stmt| match stmt {
-        Stmt::Barrier => true,
-        Stmt::If { yes, no, .. } => has_barrier(yes) || has_barrier(no),
-        Stmt::For { body, .. } => has_barrier(body),
-        _ => false,
-    })
 }

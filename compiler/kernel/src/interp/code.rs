@@ -172,6 +172,11 @@ pub(super) enum Op {
         index: Reg,
         value: Reg,
     },
+    AtomicLoad {
+        binding: u32,
+        d: Reg,
+        index: Reg,
+    },
     LoadImage {
         binding: u32,
         d: Regs,
@@ -261,6 +266,7 @@ pub(super) enum Op {
     Break,
     Return,
     Barrier,
+    Fence,
 }
 
 impl Op {
@@ -324,6 +330,10 @@ impl Op {
                 f(index, false);
                 many(a, false, f);
             }
+            Op::AtomicLoad { d, index, .. } => {
+                f(index, false);
+                f(d, true);
+            }
             Op::AtomicAdd { d, index, value, .. } => {
                 f(index, false);
                 f(value, false);
@@ -375,7 +385,7 @@ impl Op {
                 f(to, false);
                 f(counter, true);
             }
-            Op::Break | Op::Return | Op::Barrier => {}
+            Op::Break | Op::Return | Op::Barrier | Op::Fence => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::ir::*;
 use half::f16;
 use std::sync::atomic::{
     AtomicU32,
-    Ordering::{Relaxed, SeqCst},
+    Ordering::{AcqRel, Relaxed},
 };
 
 /// Bits that strict mode puts into uninitialized memory: a NaN, and a huge index.
@@ -314,8 +314,9 @@ impl<'a> Machine<'a> {
             Op::LoadBuffer { binding, d, index } => return self.load_buffer(binding, d, index),
             Op::StoreBuffer { binding, a, index } => return self.store_buffer(binding, a, index),
             Op::AtomicAdd { binding, d, index, value } => {
-                return self.atomic_add(binding, d, index, value);
+                return self.atomic(binding, d, index, Some(value));
             }
+            Op::AtomicLoad { binding, d, index } => return self.atomic(binding, d, index, None),
             Op::LoadImage { binding, d, coords } => return self.load_image(binding, d, coords),
             Op::StoreImage { binding, a, coords } => return self.store_image(binding, a, coords),
             Op::LoadShared { shared, d, index } => return self.load_shared(shared, d, index),
@@ -349,6 +350,7 @@ impl<'a> Machine<'a> {
                     r.barrier();
                 }
             }
+            Op::Fence => std::sync::atomic::fence(AcqRel),
         }
         Ok(())
     }
@@ -440,11 +442,12 @@ impl<'a> Machine<'a> {
         self.outside(lane, &format!("binding {binding} `{name}`"), i, len)
     }
 
-    fn atomic_add(&mut self, binding: u32, d: Reg, index: Reg, value: Reg) -> Result2<()> {
+    /// Adds, or reads. Relaxed, as in the IR: fences order the other accesses.
+    fn atomic(&mut self, binding: u32, d: Reg, index: Reg, add: Option<Reg>) -> Result2<()> {
         let (words, _, len) = self.buffer(binding)?;
         for block in 0..self.mask.len() {
             let at = |r| self.file.get(r, block as u32);
-            let (mask, index, value) = (self.mask[block], at(index), at(value));
+            let (mask, index, value) = (self.mask[block], at(index), add.map(at));
             let mut out = [0; W];
             for l in 0..W {
                 if mask[l] == 0 {
@@ -453,7 +456,11 @@ impl<'a> Machine<'a> {
                 if u64::from(index[l]) >= len {
                     return self.outside_buffer(block * W + l, binding, index[l], len);
                 }
-                out[l] = words[index[l] as usize].fetch_add(value[l], SeqCst);
+                let word = &words[index[l] as usize];
+                out[l] = match value {
+                    Some(value) => word.fetch_add(value[l], Relaxed),
+                    None => word.load(Relaxed),
+                };
             }
             self.file.blocks[d.at as usize + block] = out;
         }

@@ -181,6 +181,11 @@ impl<'k> Pass<'k> {
                         let place = AtomicPlace::Buffer(self.atomic(t)?);
                         self.let_(Expr::AtomicAdd { place, index, value }, U32, None)
                     }
+                    Expr::AtomicLoad { place: AtomicPlace::Tensor(t), index } => {
+                        let index = self.expr(index);
+                        let place = AtomicPlace::Buffer(self.atomic(t)?);
+                        self.let_(Expr::AtomicLoad { place, index }, U32, None)
+                    }
                     expr => {
                         let expr = expr.map_operands(|o| self.expr(o));
                         let max = self.old.max.get(e.0 as usize).copied().flatten();

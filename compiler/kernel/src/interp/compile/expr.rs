@@ -410,7 +410,16 @@ impl Compiler<'_> {
                 self.emit(here, Op::AtomicAdd { binding: binding.0, d, index, value });
                 Value::Vector(Regs::new(&[d]))
             }
-            Expr::AtomicAdd { .. } => return self.error("logical access: run `virtualize` first"),
+            Expr::AtomicLoad { place: AtomicPlace::Buffer(binding), index } => {
+                let index = self.scalar(*index)?;
+                // invocations may read at different times
+                let d = self.reg(false);
+                self.emit(here, Op::AtomicLoad { binding: binding.0, d, index });
+                Value::Vector(Regs::new(&[d]))
+            }
+            Expr::AtomicAdd { .. } | Expr::AtomicLoad { .. } => {
+                return self.error("logical access: run `virtualize` first");
+            }
             Expr::Subgroup(op, a) => {
                 let a = self.vector(*a)?;
                 let kind = kind(ty.vector().scalar);

@@ -10,6 +10,7 @@ mod lifetimes;
 use super::code::*;
 use super::registers;
 use super::{InterpError, Options};
+use crate::any_stmt;
 use crate::ir::*;
 use std::collections::HashMap;
 
@@ -255,14 +256,16 @@ impl Compiler<'_> {
                 let counter = self.reg(from.uniform);
                 let scope = self.next_scope;
                 self.counters.insert(*id, (scope, counter));
-                let leaves = leaves(body);
+                let leaves = any_stmt(body, |s| matches!(s, Stmt::Break | Stmt::Return));
                 let body = self.scoped(true, body)?;
                 let step = (*step).max(1);
                 self.emit(here, Op::For { counter, from, to, step, body, leaves });
             }
             Stmt::Break => self.emit(here, Op::Break),
             Stmt::Return => self.emit(here, Op::Return),
-            Stmt::Barrier | Stmt::DeviceBarrier => self.emit(here, Op::Barrier),
+            // one thread runs all of a workgroup: it finds in buffers what it has written
+            Stmt::Barrier | Stmt::BufferBarrier => self.emit(here, Op::Barrier),
+            Stmt::DeviceFence => self.emit(here, Op::Fence),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let Value::Matrix(a) = self.value(*value)? else {
                     return self.error("a vector is stored as a matrix");
@@ -361,14 +364,4 @@ fn matrix_place(p: MatrixPlace) -> Place {
         MatrixPlace::Shared(s) => Place::Shared(s.0),
         MatrixPlace::Buffer(b) => Place::Buffer(b.0),
     }
-}
-
-/// True when some Break or Return may end the body early.
-fn leaves(body: &Block) -> bool {
-    body.iter().any(|s| match s {
-        Stmt::Break | Stmt::Return => true,
-        Stmt::If { yes, no, .. } => leaves(yes) || leaves(no),
-        Stmt::For { body, .. } => leaves(body),
-        _ => false,
-    })
 }
