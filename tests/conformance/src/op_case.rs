@@ -10,7 +10,7 @@
 //! ```
 
 use crate::{Array, gpu, worst};
-use drift_bundle::{BundleWriter, Meta, caps::Api};
+use drift_bundle::{BundleWriter, Contents, Meta, caps::Api};
 use drift_driver::lowering::{self, LowerOptions};
 use drift_driver::memory::Strategy;
 use drift_driver::plan::{self, EntrySteps, PlanOptions};
@@ -232,6 +232,20 @@ fn compile(b: &Built, setup: &Setup) -> Result<Compilation, String> {
     writer.add_variant(requirements, planned.plan, set);
     let bytes = writer.to_vec(&weights).map_err(|e| e.to_string())?;
     Ok(Compilation::Bundle(bytes, moved))
+}
+
+/// The shaders of a case, compiled as [`run`] would; none where the setup changes nothing about the
+/// case, or Drift says that it does not do this.
+///
+/// # Errors
+/// Says what of the case does not compile.
+pub fn shaders(def: &OpDef, case: &Case, setup: &Setup) -> Result<Vec<Vec<u8>>, String> {
+    let Compilation::Bundle(bytes, _) = compile(&build(def, case, setup)?, setup)? else {
+        return Ok(Vec::new());
+    };
+    let contents = Contents::parse(&bytes).map_err(|e| e.to_string())?;
+    let ranges = contents.variants.into_iter().flat_map(|v| v.shaders);
+    Ok(ranges.map(|range| bytes[range].to_vec()).collect())
 }
 
 /// Runs one case in one setup.

@@ -50,7 +50,7 @@ pub enum Cases {
 }
 
 impl Cases {
-    fn choose(self, all: Vec<Case>) -> Vec<Case> {
+    pub fn choose(self, all: Vec<Case>) -> Vec<Case> {
         let most = match self {
             Cases::Some(most) if all.len() > most => most,
             _ => return all,

@@ -5,7 +5,7 @@
 //! * a buffer of vec4 when every access takes whole slots (or the tensor is only read: single
 //!   lanes are then extracted), else a buffer of scalars;
 //! * several buffers, when the tensor exceeds [`TensorArg::max_object_bytes`]: loads and stores
-//!   become a chain of `if`s over the parts;
+//!   become `if`s that choose among the parts;
 //! * an image, of whose texels single lanes are extracted.
 //!
 //! **Padding** (lanes that fill up the last slice of a sliced layout): a whole-slot store writes
@@ -21,6 +21,7 @@ use crate::tensor::address::{Place, slotted};
 use crate::tensor::{Elem, LayoutError, Storage, TensorArg, TensorId};
 use drift_bundle::caps::ImageKind;
 use std::fmt;
+use std::ops::Range;
 
 mod load;
 mod store;
@@ -351,7 +352,7 @@ impl<'k> Pass<'k> {
         let var = VarId(self.s.kernel.vars.len() as u32);
         let name = format!("{}_value", self.old.tensors[t.0 as usize].name);
         self.s.kernel.vars.push(Var { name, ty, len: 0 });
-        self.chain(part, parts, 0, &mut |pass, k| {
+        self.choose(part, 0..parts, &mut |pass, k| {
             let binding = BindingId(first.0 + k);
             let value = pass.let_(Expr::Buffer { binding, index: rest }, ty, None);
             pass.push(Stmt::SetVar { var, index: None, value });
@@ -371,7 +372,7 @@ impl<'k> Pass<'k> {
         };
         match self.s.as_u32(part) {
             Some(k) => store(self, k),
-            None => self.chain(part, parts, 0, &mut store),
+            None => self.choose(part, 0..parts, &mut store),
         }
     }
 
@@ -382,18 +383,21 @@ impl<'k> Pass<'k> {
         (part, rest, parts)
     }
 
-    /// `if part == k { f(k) } else if part == k + 1 ... else { f(last) }`
-    fn chain(&mut self, part: ExprId, parts: u32, k: u32, f: &mut impl FnMut(&mut Self, u32)) {
-        if k + 1 == parts {
-            return f(self, k);
+    /// `f(part)` for a part among `parts`, by halves: of a thousand, ten comparisons find it, and the
+    /// dialects' compilers, which have limits for blocks in blocks (256 in clang), see ten.
+    fn choose(&mut self, part: ExprId, parts: Range<u32>, f: &mut impl FnMut(&mut Self, u32)) {
+        if parts.len() <= 1 {
+            return f(self, parts.start);
         }
-        let cond = self.compare(BinaryOp::Eq, part, k);
-        self.blocks.push(Block::new());
-        f(self, k);
-        let yes = self.blocks.pop().unwrap_or_default();
-        self.blocks.push(Block::new());
-        self.chain(part, parts, k + 1, f);
-        let no = self.blocks.pop().unwrap_or_default();
+        let middle = parts.start + parts.len() as u32 / 2;
+        let cond = self.compare(BinaryOp::Lt, part, middle);
+        let mut branch = |parts| {
+            self.blocks.push(Block::new());
+            self.choose(part, parts, f);
+            self.blocks.pop().unwrap_or_default()
+        };
+        let yes = branch(parts.start..middle);
+        let no = branch(middle..parts.end);
         self.push(Stmt::If { cond, yes, no });
     }
 
