@@ -4,7 +4,8 @@
 //! Between dispatches a device drains, and starts over: with work of a few microseconds that takes
 //! longer than the work. Workgroups of a chain start in the order of their numbers, so whoever is
 //! waited for has started before, and nobody waits for a workgroup that could only start after him.
-//! **Devices that start workgroups in another order must not be given chains.**
+//! **Devices that start workgroups in another order must not be given chains**, nor those that end
+//! long loops of their own accord, as Mesa's lavapipe does after 65,535 iterations.
 //!
 //! Only the first invocation of a workgroup deals with the device: its fences are for all, because
 //! barriers of the workgroup come before the one of the signal and after the one of the wait (see

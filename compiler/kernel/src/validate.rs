@@ -2,6 +2,7 @@
 //! memory, loops and limits. Works on logical and on physical kernels; what it accepts, writers may
 //! rely on.
 
+use crate::any_stmt;
 use crate::ir::*;
 use std::collections::HashMap;
 use std::fmt;
@@ -33,6 +34,7 @@ pub fn validate(kernel: &Kernel) -> Result<(), ValidateError> {
         move |what: String| ValidateError { kernel: kernel.name.clone(), place, what }
     };
     frame(kernel).map_err(at("declarations".into()))?;
+    atomics_alone(kernel).map_err(at("atomic accesses".into()))?;
     for i in 0..kernel.exprs.len() {
         let id = ExprId(i as u32);
         expr(kernel, id).map_err(|what| at(format!("e{i} ({:?})", kernel.expr(id)))(what))?;
@@ -375,6 +377,38 @@ fn atomic(k: &Kernel, place: AtomicPlace) -> What {
     };
     ensure(access == Access::ReadWrite, || format!("`{name}` is not read and written"))?;
     ensure(is_u32, || format!("`{name}` holds no single u32s"))
+}
+
+/// What has atomic accesses has no others: languages declare it so.
+fn atomics_alone(k: &Kernel) -> What {
+    let (mut buffers, mut tensors) = (Vec::new(), Vec::new());
+    for e in &k.exprs {
+        match *e {
+            Expr::AtomicAdd { place, .. } | Expr::AtomicLoad { place, .. } => match place {
+                AtomicPlace::Buffer(b) => buffers.push(b),
+                AtomicPlace::Tensor(t) => tensors.push(t),
+            },
+            _ => {}
+        }
+    }
+    if buffers.is_empty() && tensors.is_empty() {
+        return Ok(());
+    }
+    let in_buffer = |b: &BindingId| buffers.contains(b);
+    let in_matrix = |p: &MatrixPlace| matches!(p, MatrixPlace::Buffer(b) if buffers.contains(b));
+    let reads = k.exprs.iter().any(|e| match e {
+        Expr::Buffer { binding, .. } => in_buffer(binding),
+        Expr::MatrixLoad { from, .. } => in_matrix(from),
+        Expr::Tensor { tensor, .. } => tensors.contains(tensor),
+        _ => false,
+    });
+    let writes = any_stmt(&k.body, |s| match s {
+        Stmt::StoreBuffer { binding, .. } => in_buffer(binding),
+        Stmt::StoreMatrix { to, .. } => in_matrix(to),
+        Stmt::StoreTensor { tensor, .. } => tensors.contains(tensor),
+        _ => false,
+    });
+    ensure(!reads && !writes, || "a buffer of theirs has others, too".into())
 }
 
 fn unpacked(p: Packing) -> Type {

@@ -3,7 +3,7 @@
 use drift_kernel::chain::{self, Link};
 use drift_kernel::interp::{Bind, Memory, Options, run};
 use drift_kernel::tensor::{Elem, Layout, Storage};
-use drift_kernel::{Access, Builder, Kernel, Scalar, TensorArg, virtualize};
+use drift_kernel::{Access, Builder, Kernel, Scalar, Stmt, TensorArg, print, validate, virtualize};
 
 const SIZE: u32 = 8;
 const GROUPS: u32 = 16;
@@ -99,4 +99,94 @@ fn what_leaves_early_is_no_link() {
     let y = b.tensor(arg("y", N, Access::Write));
     b.store(y, &[b.local_index()], b.f32(1.0));
     assert!(!chain::can_be_link(&b.finish()));
+}
+
+fn counters() -> TensorArg {
+    TensorArg { elem: Elem::U32, ..arg("counters", 2, Access::ReadWrite) }
+}
+
+#[test]
+fn one_invocation_signals_and_waits() {
+    let (first, _) = sum(GROUPS, Access::Read, SIZE);
+    let (second, ahead) = sum(GROUPS, Access::ReadWrite, SIZE);
+    let links = [Link { kernel: &first, ahead: 0 }, Link { kernel: &second, ahead }];
+    let text = print(&virtualize(chain::chain("chain", &links)).expect("virtualize"));
+    let sync = |l: &&str| ["barrier", "fence", "atomic", "break"].iter().any(|w| l.contains(w));
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(sync).collect();
+    let load = lines.iter().position(|l| l.contains("atomic_load")).expect("polls");
+    let add = lines.iter().position(|l| l.contains("atomic_add")).expect("signals");
+    assert_eq!(lines[add - 2..add], ["buffer_barrier", "device_fence"], "{text}");
+    assert_eq!(lines[load + 1..load + 4], ["break", "device_fence", "buffer_barrier"], "{text}");
+}
+
+#[test]
+fn fences_may_diverge_and_barriers_may_not() {
+    let make = |barrier: bool| {
+        let b = Builder::new("lead", [SIZE, 1, 1], [1, 1, 1]);
+        let n = b.tensor(counters());
+        let y = b.tensor(arg("y", N, Access::ReadWrite));
+        b.if_(b.local_index().eq(0u32), || {
+            b.device_fence();
+            b.atomic_add(n, 0u32, 3u32);
+            if barrier {
+                b.buffer_barrier();
+            }
+        });
+        b.buffer_barrier();
+        b.store(y, &[b.local_index()], b.atomic_load(n, 0u32).cast(Scalar::F32));
+        virtualize(b.finish()).expect("virtualize")
+    };
+    let run = |kernel: &Kernel| {
+        let mut memory = Memory::new();
+        let (n, y) = (memory.add_buffer(8), memory.add_f32s(&[0.0; N]));
+        run(kernel, &memory, &[n, y].map(Bind::all), &Options::strict()).map(|()| memory.f32s(y))
+    };
+    assert_eq!(run(&make(false)).expect("runs")[..SIZE as usize], [3.0; SIZE as usize]);
+    let error = run(&make(true)).expect_err("a barrier that one invocation reaches").to_string();
+    assert!(error.contains("barrier reached by 1 of 8"), "{error}");
+}
+
+#[test]
+fn races_end_at_a_buffer_barrier_and_not_at_a_fence() {
+    let make = |fence: bool| {
+        let b = Builder::new("hand_over", [SIZE, 1, 1], [1, 1, 1]);
+        let y = b.tensor(arg("y", N, Access::ReadWrite));
+        let parts = b.shared("parts", Scalar::F32, 1, SIZE);
+        let i = b.local_index();
+        parts.store(i, i.cast(Scalar::F32));
+        if fence {
+            b.device_fence()
+        } else {
+            b.buffer_barrier()
+        }
+        b.store(y, &[i], parts.load(b.u32(SIZE - 1) - i));
+        virtualize(b.finish()).expect("virtualize")
+    };
+    let run = |kernel: &Kernel| {
+        let mut memory = Memory::new();
+        let y = memory.add_f32s(&[0.0; N]);
+        run(kernel, &memory, &[Bind::all(y)], &Options::strict())
+    };
+    run(&make(false)).expect("ordered");
+    let error = run(&make(true)).expect_err("a race").to_string();
+    assert!(error.contains("race with"), "{error}");
+}
+
+#[test]
+fn counters_have_atomic_accesses_only() {
+    let b = Builder::new("mixed", [SIZE, 1, 1], [1, 1, 1]);
+    let n = b.tensor(counters());
+    b.atomic_add(n, 0u32, 1u32);
+    let index = b.u32(1).id;
+    let mut kernel = b.finish();
+    validate(&kernel).expect("atomic accesses");
+    kernel.body.push(Stmt::StoreTensor {
+        tensor: n,
+        coords: vec![index],
+        lanes: 1,
+        axis: 0,
+        value: index,
+    });
+    let error = validate(&kernel).expect_err("a plain store").to_string();
+    assert!(error.contains("atomic accesses"), "{error}");
 }

@@ -5,8 +5,8 @@ use crate::EmitError;
 use crate::stand_in::scalar_of;
 use drift_bundle::caps::{Dialect, ImageKind};
 use drift_kernel::{
-    AtomicPlace, BinaryOp, BindingId, BindingType, Expr, ExprId, Lit, MatrixPlace, Packing, Scalar,
-    SharedId, Type, UnaryOp, VarId, Vector,
+    BinaryOp, BindingId, BindingType, Expr, ExprId, Lit, MatrixPlace, Packing, Scalar, SharedId,
+    Type, UnaryOp, VarId, Vector,
 };
 use naga::{
     BinaryOperator, CooperativeData, Expression, Handle, Literal, MathFunction, ScalarKind,
@@ -555,16 +555,6 @@ impl Emitter<'_> {
         Ok((self.bindings[id.0 as usize], coordinate, values.get(dims).copied()))
     }
 
-    fn atomic_pointer(&mut self, place: AtomicPlace, index: ExprId) -> Result<Value, EmitError> {
-        match place {
-            AtomicPlace::Buffer(binding) => self.buffer_pointer(binding, index),
-            AtomicPlace::Tensor(tensor) => Err(EmitError::NotPhysical {
-                kernel: self.kernel.name.clone(),
-                what: format!("an atomic access to tensor {}", tensor.0),
-            }),
-        }
-    }
-
     /// Evaluates an ordered expression at the end of the innermost scope.
     pub fn let_(&mut self, id: ExprId) -> Result<(), EmitError> {
         let at = self.scopes.depth();
@@ -610,21 +600,7 @@ impl Emitter<'_> {
                 let pointer = self.atomic_pointer(place, index)?;
                 self.scopes.evaluate(Expression::Load { pointer }, at)
             }
-            Expr::AtomicAdd { place, index, value } => {
-                let pointer = self.atomic_pointer(place, index)?;
-                let value = self.value(value)?;
-                let ty = self.vector_type(Vector { scalar: Scalar::U32, width: 1 });
-                let result = Expression::AtomicResult { ty, comparison: false };
-                let result = self.scopes.result(result);
-                let fun = naga::AtomicFunction::Add;
-                self.scopes.push(naga::Statement::Atomic {
-                    pointer,
-                    fun,
-                    value,
-                    result: Some(result),
-                });
-                result
-            }
+            Expr::AtomicAdd { place, index, value } => self.atomic_add(place, index, value)?,
             Expr::Subgroup(op, a) => self.subgroup_reduce(op, a)?,
             Expr::SubgroupShuffleXor(a, mask) => {
                 let mask = self.value(mask)?;

@@ -1,13 +1,13 @@
-//! Statements: blocks, loops, stores and subgroup operations.
+//! Statements: blocks, loops, stores, atomic accesses and subgroup operations.
 
 use super::expr::{bitcast, infix};
 use super::module::Emitter;
 use crate::EmitError;
 use drift_bundle::caps::Dialect;
-use drift_kernel::{Block, ExprId, LoopId, Scalar, Stmt, SubgroupOp, Vector};
+use drift_kernel::{AtomicPlace, Block, ExprId, LoopId, Scalar, Stmt, SubgroupOp, Vector};
 use naga::{
-    Barrier, BinaryOperator, CollectiveOperation, Expression, GatherMode, Handle, Literal,
-    Statement, SubgroupOperation,
+    AtomicFunction, Barrier, BinaryOperator, CollectiveOperation, Expression, GatherMode, Handle,
+    Literal, Statement, SubgroupOperation,
 };
 
 impl Emitter<'_> {
@@ -138,6 +138,37 @@ impl Emitter<'_> {
         let body = self.scopes.close();
         self.scopes.push(Statement::Loop { body, continuing: naga::Block::new(), break_if: None });
         Ok(())
+    }
+
+    // ---- atomic accesses ----
+
+    pub fn atomic_pointer(
+        &mut self,
+        place: AtomicPlace,
+        index: ExprId,
+    ) -> Result<Handle<Expression>, EmitError> {
+        match place {
+            AtomicPlace::Buffer(binding) => self.buffer_pointer(binding, index),
+            AtomicPlace::Tensor(tensor) => Err(EmitError::NotPhysical {
+                kernel: self.kernel.name.clone(),
+                what: format!("an atomic access to tensor {}", tensor.0),
+            }),
+        }
+    }
+
+    pub fn atomic_add(
+        &mut self,
+        place: AtomicPlace,
+        index: ExprId,
+        value: ExprId,
+    ) -> Result<Handle<Expression>, EmitError> {
+        let pointer = self.atomic_pointer(place, index)?;
+        let value = self.value(value)?;
+        let ty = self.vector_type(Vector { scalar: Scalar::U32, width: 1 });
+        let result = self.scopes.result(Expression::AtomicResult { ty, comparison: false });
+        let (fun, before) = (AtomicFunction::Add, Some(result));
+        self.scopes.push(Statement::Atomic { pointer, fun, value, result: before });
+        Ok(result)
     }
 
     // ---- subgroups ----
