@@ -208,20 +208,30 @@ const EARLY: f64 = 0.2;
 /// A logarithm beyond this share of the network is its head, not its signal processing.
 const LOG_BEFORE: f64 = 0.75;
 
-/// Nodes whose results (and small weights) stay in f32 at mixed precision: the first ones, and
-/// whatever a logarithm compresses, which turns relative errors of small numbers into absolute ones.
+/// Nodes whose results (and small weights) stay in f32 at mixed precision: the first ones, and those in
+/// front of a logarithm.
 pub fn wide_nodes(graph: &Graph) -> BTreeSet<NodeId> {
+    let mut wide = logarithm_nodes(graph);
     let order = graph.topo_order().unwrap_or_default();
-    let share = |s: f64| (order.len() as f64 * s) as usize;
-    let mut wide: BTreeSet<NodeId> = order[..share(EARLY)].iter().copied().collect();
+    wide.extend(&order[..part(&order, EARLY)]);
+    wide
+}
+
+fn part(order: &[NodeId], share: f64) -> usize {
+    (order.len() as f64 * share) as usize
+}
+
+/// Nodes that a logarithm compresses, which turns relative errors of small numbers into absolute ones.
+pub fn logarithm_nodes(graph: &Graph) -> BTreeSet<NodeId> {
+    let order = graph.topo_order().unwrap_or_default();
     let logs = |id: &NodeId| {
         graph.node(*id).epilogue.steps.iter().any(|s| s.op == drift_ir::PointwiseOp::Log)
     };
-    let mut stack: Vec<NodeId> = order[..share(LOG_BEFORE)].iter().copied().filter(logs).collect();
-    let mut seen = BTreeSet::new();
+    let before = &order[..part(&order, LOG_BEFORE)];
+    let mut stack: Vec<NodeId> = before.iter().copied().filter(logs).collect();
+    let mut wide = BTreeSet::new();
     while let Some(id) = stack.pop() {
-        if seen.insert(id) {
-            wide.insert(id);
+        if wide.insert(id) {
             let operands = graph.node(id).operands.iter().flatten();
             stack.extend(operands.filter_map(|o| graph.producer(o.value)));
         }

@@ -4,7 +4,7 @@ use crate::calibrate::{self, Ranges};
 use crate::chain;
 use crate::dims::DimBindings;
 use crate::error::{ErrorKind, Result, StageError};
-use crate::layouts::{LayoutChoice, assign_layouts, residual_nodes, wide_nodes};
+use crate::layouts::{LayoutChoice, assign_layouts, logarithm_nodes, residual_nodes, wide_nodes};
 use crate::lowering::{self, LowerOptions, Steps};
 use crate::memory::Strategy;
 use crate::plan::{self, EntrySteps, PlanOptions, Planned};
@@ -280,7 +280,8 @@ fn max_object_bytes(spec: &TargetSpec) -> u64 {
     spec.caps.limits.storage_range_bytes.min(spec.caps.limits.buffer_bytes)
 }
 
-/// Matrix units take f16 operands, so convolutions round what they read whatever its storage.
+/// Matrix units take f16 operands, so most convolutions round what they read whatever its storage: all
+/// but those that cannot (`layouts::logarithm_nodes`, values near the end of f16's range).
 fn rounds_anyway(spec: &TargetSpec) -> bool {
     !spec.caps.matrix_shapes.is_empty()
 }
@@ -315,8 +316,9 @@ fn compile_variant(
             Precision::Mixed if let Some(rounding) = out.rounding.get(number) => {
                 rounding.nodes(rounds_anyway(spec))
             }
-            Precision::Mixed if !rounds_anyway(spec) => wide_nodes(&entry.graph),
-            _ => BTreeSet::new(),
+            Precision::Mixed if rounds_anyway(spec) => logarithm_nodes(&entry.graph),
+            Precision::Mixed => wide_nodes(&entry.graph),
+            Precision::F16 => BTreeSet::new(),
         };
         chosen.push((assign_layouts(&entry.graph, &choice, &wide)?, wide));
     }

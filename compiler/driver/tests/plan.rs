@@ -172,3 +172,40 @@ fn webgpu_binds_what_it_writes_in_no_other_way() {
     // elsewhere both are bound: the case is one that matters
     assert!(shared(&compiled(&model, &options(&[], spec("vulkan-modern")))) > 0);
 }
+
+/// Matrices round what they multiply to f16, which a logarithm would turn into absolute errors: what is
+/// in front of one, and what reads values that stay in f32, is multiplied in f32.
+#[test]
+fn no_matrices_of_halves_in_front_of_a_logarithm() {
+    let mut model = ModelBuilder::new(17).input("x", ElemType::F32, &[1, 16, 32, 32]);
+    let mut last = "x".to_owned();
+    for (i, channels) in [16, 64, 64, 64, 64].into_iter().enumerate() {
+        let (w, c, r) = (format!("w{i}"), format!("c{i}"), format!("r{i}"));
+        model = model
+            .initializer(&w, weights(&w, &[64, channels, 1, 1]))
+            .node("Conv", &[&last, &w], &[&c], &[])
+            .node(if i == 1 { "Log" } else { "Relu" }, &[&c], &[&r], &[]);
+        last = r;
+    }
+    let model = model.output("r4", ElemType::F32, &[1, 64, 32, 32]).build().expect("a valid model");
+    let h200 = target::resolve(&["nvidia-h200".to_owned()]).expect("a known target");
+    let mixed = CompileOptions { precision: Precision::Mixed, ..options(&[], h200) };
+    let c = compiled(&model, &mixed);
+    let planned = c.variants[0].planned.as_ref().expect("planned");
+    let kernel = |step: &Step| match step {
+        Step::Dispatch { pipeline, .. } => Some(
+            planned.kernels[planned.plan.pipelines[*pipeline as usize].shader as usize]
+                .name
+                .clone(),
+        ),
+        _ => None,
+    };
+    let kernels: Vec<String> =
+        planned.plan.entry_points[0].steps.iter().filter_map(kernel).collect();
+    let convs: Vec<bool> = kernels
+        .iter()
+        .filter(|k| k.contains("conv") && *k != "conv_sum")
+        .map(|k| k.contains("matrix"))
+        .collect();
+    assert_eq!(convs, [false, false, false, true, true], "{kernels:?}");
+}
