@@ -219,7 +219,9 @@ fn what_the_compiler_says_is_passed_on() {
     let options = SessionOptions { cache: DriverCache::Off, ..SessionOptions::default() };
     let e = Session::with_options(&device, &bundle(b), &options).map(|_| ()).unwrap_err();
     assert_eq!(e.kind(), RuntimeErrorKind::Driver);
-    assert!(e.to_string().contains("no_such_function"), "{e}");
+    let said = e.to_string();
+    assert!(said.contains("shader 0, of broken: "), "{said}");
+    assert!(said.contains("no_such_function"), "{said}");
 }
 
 #[test]

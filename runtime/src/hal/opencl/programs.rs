@@ -54,7 +54,7 @@ impl Programs {
                 Some(program) => Ok(program),
                 None => {
                     compiled.fetch_add(1, Ordering::Relaxed);
-                    from_source(device, request.bundle.shader(request.variant, index as u32))
+                    from_source(device, request, index as u32)
                 }
             };
             match program {
@@ -133,17 +133,34 @@ fn from_binary(device: &OpenClDevice, binary: &[u8]) -> Option<Program> {
     Some(program)
 }
 
-fn from_source(device: &OpenClDevice, source: &[u8]) -> Result<Program> {
+fn from_source(device: &OpenClDevice, request: &LoadRequest<'_>, shader: u32) -> Result<Program> {
+    let source = request.bundle.shader(request.variant, shader);
     let program = device.context.program(source).check("clCreateProgramWithSource")?;
     match program.build(device.physical.id, OPTIONS) {
         Ok(()) => Ok(program),
         Err(code) => Err(match driver("clBuildProgram", code) {
             RuntimeError::Driver { .. } => {
-                RuntimeError::Compiler { log: program.log(device.physical.id) }
+                let user = user(&request.bundle.variant(request.variant).plan, shader);
+                let said = program.log(device.physical.id);
+                // some drivers print what they have to say, and log nothing
+                let said = if said.trim().is_empty() { "its log is empty" } else { said.trim() };
+                RuntimeError::Compiler { log: format!("shader {shader}, of {user}: {said}") }
             }
             other => other,
         }),
     }
+}
+
+/// The first node that a shader is used for.
+fn user(plan: &Plan, shader: u32) -> &str {
+    let steps = plan.entry_points.iter().flat_map(|entry| &entry.steps);
+    let labels = steps.filter_map(|step| match step {
+        Step::Dispatch { pipeline, label, .. } => Some((*pipeline, *label)),
+        _ => None,
+    });
+    let uses = |pipeline: u32| plan.pipelines[pipeline as usize].shader == shader;
+    let mut labels = labels.filter(|(pipeline, _)| uses(*pipeline)).map(|(_, label)| label);
+    labels.next().map_or("no node", |label| &plan.labels[label as usize])
 }
 
 /// One dispatch, ready to be enqueued.
@@ -187,7 +204,13 @@ impl Dispatches {
                         let kernel = match known.get(&key(*pipeline, binds)) {
                             Some(kernel) => *kernel,
                             None => {
-                                kernels.push(kernel(device, signature, binds, programs, objects)?);
+                                kernels.push(kernel(
+                                    device,
+                                    plan,
+                                    (signature, binds),
+                                    programs,
+                                    objects,
+                                )?);
                                 known.insert(key(*pipeline, binds), kernels.len() - 1);
                                 kernels.len() - 1
                             }
@@ -229,8 +252,8 @@ fn key(pipeline: u32, binds: &[Bind]) -> Vec<u64> {
 /// A kernel with its arguments: a pointer and an offset for a buffer, an image for an image.
 fn kernel(
     device: &OpenClDevice,
-    pipeline: &Pipeline,
-    binds: &[Bind],
+    plan: &Plan,
+    (pipeline, binds): (&Pipeline, &[Bind]),
     programs: &Programs,
     objects: &Objects,
 ) -> Result<Kernel> {
@@ -243,8 +266,11 @@ fn kernel(
     let says_it = !caps.features.contains(Features::INLINE_PTX);
     let most = if says_it { kernel.most_invocations(device.physical.id) } else { 0 };
     if most != 0 && invocations > most {
+        let shader = pipeline.shader;
+        let user = user(plan, shader);
         let log = format!(
-            "a kernel of {invocations} invocations to a workgroup, of which the device runs {most}"
+            "shader {shader}, of {user}: it has {invocations} invocations to a workgroup, of which the device \
+             runs {most}"
         );
         return Err(RuntimeError::Compiler { log });
     }
