@@ -11,6 +11,7 @@ use drift_driver::target::{self, TargetSpec};
 use drift_driver::{Calibration, CompileOptions, Compiled, Stage, StageError, package, pipeline};
 use drift_runtime::{Bundle, Device, DeviceKind, DriverCache, Session, SessionOptions};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// A compiled network on a device.
 pub struct Loaded {
@@ -18,8 +19,16 @@ pub struct Loaded {
     pub session: Session,
 }
 
-/// The target that suits a device of the tests.
+/// The target that suits a device of the tests: the one that `DRIFT_TARGET` names, if it is of the
+/// device's API (`nvidia-h200`), or the plainest one that has all of the device's features.
 pub fn target_for(device: &Device) -> &'static str {
+    static WANTED: OnceLock<Option<String>> = OnceLock::new();
+    let wanted = WANTED.get_or_init(|| std::env::var("DRIFT_TARGET").ok());
+    if let Some(id) = wanted.as_deref()
+        && targets(&[id])[0].caps.api == device.capabilities().api
+    {
+        return id;
+    }
     let swiftshader = device.capabilities().device_name.contains("SwiftShader");
     match (device.capabilities().api, device.info().kind) {
         (Api::Vulkan, _) if swiftshader => "swiftshader",

@@ -13,6 +13,7 @@ pub use page::page;
 pub use summary::{Counts, Summary, read_all};
 pub use tally::Tally;
 
+use crate::network;
 use drift_runtime::Device;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct Driver {
     pub device: String,
     /// Name and version of the driver, and of the API it implements.
     pub version: String,
+    /// What kernels were compiled for, but for setups and models that are for devices with few features.
+    pub target: String,
 }
 
 impl Driver {
@@ -36,6 +39,7 @@ impl Driver {
             api: info.capabilities.api.to_string(),
             device: info.capabilities.device_name.clone(),
             version: format!("{}; API {}", info.driver, info.api_version),
+            target: network::target_for(device).to_owned(),
         }
     }
 }

@@ -3,10 +3,10 @@
 //! One test per network and precision. [`NOT_YET`] lists what is known not to work and why; a network
 //! that works although it is listed fails its test, so that the list stays true.
 
-use drift_bundle::caps::Api;
 use drift_conformance::network::{self, Loaded, Precision};
 use drift_conformance::results::{Suite, Tally};
 use drift_conformance::{gpu, shared};
+use drift_runtime::Device;
 use std::time::Instant;
 
 /// A way to compile a network.
@@ -20,29 +20,48 @@ enum Way {
     Packed,
 }
 
+impl Way {
+    /// The precision, and the target.
+    fn compiles(self, device: &Device) -> (Precision, &'static str) {
+        let own = network::target_for(device);
+        match self {
+            Way::F32 => (Precision::F32, own),
+            Way::Mixed => (Precision::Mixed, own),
+            Way::Packed => (Precision::Mixed, network::baseline_for(device)),
+        }
+    }
+}
+
 /// A network that does not work yet.
 struct NotYet {
     name: &'static str,
     /// `None`: any.
     way: Option<Way>,
-    api: Option<Api>,
+    /// Compiled for one of these; empty: for any.
+    targets: &'static [&'static str],
     /// A part of the message.
     why: &'static str,
 }
 
+/// At the edge of what is allowed, f16 throughout: 1.3e-2 to 1.6e-2 with kernels that add in other orders.
 const NOT_YET: &[NotYet] = &[
-    // other APIs' kernels come to 1.3e-2 to 1.6e-2 in f16, those of Metal to 2.8e-2
     NotYet {
         name: "seg_selfie_landscape",
         way: Some(Way::Mixed),
-        api: Some(Api::Metal),
+        targets: &["metal-generic"],
         why: "segment_back: max error 2.79e-2 of 1.0000, 2.00e-2 allowed",
     },
     NotYet {
         name: "seg_selfie_landscape",
         way: Some(Way::Packed),
-        api: Some(Api::Metal),
+        targets: &["metal-generic"],
         why: "segment_back: max error 2.79e-2 of 1.0000, 2.00e-2 allowed",
+    },
+    NotYet {
+        name: "seg_selfie_landscape",
+        way: Some(Way::Mixed),
+        targets: &["opencl-h200"],
+        why: "segment_back: max error 2.02e-2 of 1.0000, 2.00e-2 allowed",
     },
 ];
 
@@ -50,10 +69,11 @@ fn check(name: &str, way: Way) {
     let (Some(network), Some(device)) = (shared::network(name), gpu::device()) else { return };
     let compiled_to = format!("{way:?}").to_lowercase();
     let mut tally = Tally::new(&device, Suite::Networks, name, &compiled_to);
+    let (_, target) = way.compiles(&device);
     let outcome = run(&network, &device, way, &mut tally);
-    let api = device.capabilities().api;
     let known = NOT_YET.iter().find(|k| {
-        k.name == name && k.way.is_none_or(|w| w == way) && k.api.is_none_or(|a| a == api)
+        let here = k.targets.is_empty() || k.targets.contains(&target);
+        k.name == name && k.way.is_none_or(|w| w == way) && here
     });
     match (outcome, known) {
         (Ok(()), None) => {}
@@ -72,16 +92,11 @@ fn check(name: &str, way: Way) {
 
 fn run(
     network: &shared::Network,
-    device: &drift_runtime::Device,
+    device: &Device,
     way: Way,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    let own = network::target_for(device);
-    let (precision, target) = match way {
-        Way::F32 => (Precision::F32, own),
-        Way::Mixed => (Precision::Mixed, own),
-        Way::Packed => (Precision::Mixed, network::baseline_for(device)),
-    };
+    let (precision, target) = way.compiles(device);
     // half precision changes kernels, not shapes: one case is enough unless all are asked for
     let cases = match way {
         Way::F32 => network.case_count(),
@@ -201,8 +216,8 @@ fn the_documentation_is_true() {
         let row = text.lines().find(|l| l.starts_with(&format!("| {name} |")));
         let row = row.unwrap_or_else(|| panic!("docs/models.md has no row for {name}"));
         let works = row.split('|').nth(3).is_some_and(|cell| cell.trim() == "works");
-        // a failure through one API is a remark there
-        let listed = NOT_YET.iter().any(|k| k.name == *name && k.api.is_none());
+        // a failure on some targets is a remark there
+        let listed = NOT_YET.iter().any(|k| k.name == *name && k.targets.is_empty());
         assert!(works != listed, "docs/models.md: {row}\nNOT_YET lists it: {listed}");
     }
 }

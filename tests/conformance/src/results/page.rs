@@ -105,19 +105,21 @@ fn cells<'a>(
 }
 
 fn drivers(out: &mut String, summaries: &[Summary]) {
-    *out += "\n## Drivers\n\nNetworks and language models are counted in comparisons.\n\n";
-    *out += "| driver | API | device | version | operators: passed | unsupported | expected failures | \
+    *out += "\n## Drivers\n\nKernels are compiled for the target; those of the type `packed f16` and of networks that are \
+             `packed`, for the target of the API with the fewest features. Networks and language models \
+             are counted in comparisons.\n\n";
+    *out += "| driver | API | target | device | version | operators: passed | unsupported | expected failures | \
              failed | networks | language models |\n";
-    *out += "|---|---|---|---|---:|---:|---:|---:|---:|---:|\n";
+    *out += "|---|---|---|---|---|---:|---:|---:|---:|---:|---:|\n";
     for s in summaries {
         let Counts(passed, unsupported, expected, failed) = sum(&s.operators, None, None);
         let [networks, language] =
             [&s.networks, &s.language_models].map(|table| cell(sum(table, None, None)));
         let (d, id) = (&s.driver, &s.id);
         *out += &format!(
-            "| {id} | {} | {} | {} | {passed} | {unsupported} | {expected} | {failed} | {networks} | \
+            "| {id} | {} | {} | {} | {} | {passed} | {unsupported} | {expected} | {failed} | {networks} | \
              {language} |\n",
-            d.api, d.device, d.version
+            d.api, d.target, d.device, d.version
         );
     }
 }

@@ -210,6 +210,11 @@ mod tests {
         Row { operator, setup, passed, unsupported, ..Row::default() }
     }
 
+    fn driver(device: &str) -> Driver {
+        let (api, device) = ("vulkan".to_owned(), device.to_owned());
+        Driver { api, device, version: "1".to_owned(), target: "vulkan-modern".to_owned() }
+    }
+
     #[test]
     fn reasons_that_differ_by_an_amount_are_one() {
         let why = "limits.images: needs 192, device has 30";
@@ -223,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_summary_is_read_back_as_it_was_written() {
-        let driver = Driver { api: "vulkan".into(), device: "a \"b\"".into(), version: "1".into() };
+        let driver = driver("a \"b\"");
         let rows = [
             row("conv", "buffers, f32", 3, &[("too\nlarge", 2)]),
             row("conv", "2D textures, f16", 1, &[("too\nlarge", 1)]),
@@ -240,7 +245,7 @@ mod tests {
 
     #[test]
     fn suites_that_did_not_run_keep_their_results() {
-        let driver = Driver { api: "vulkan".into(), device: "a".into(), version: "1".into() };
+        let driver = driver("a");
         let operators = [row("conv", "buffers, f32", 3, &[("too large", 2)])];
         let before = Summary::of_rows("x", driver.clone(), &operators);
         let network = Row { suite: Suite::Networks, ..row("mnist", "f32", 1, &[]) };
