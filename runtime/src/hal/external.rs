@@ -9,7 +9,7 @@ use crate::{
     hal::AnyDevice,
 };
 use drift_bundle::plan::Plan;
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 pub use super::{FETCH_BYTES, Fetch, Nanos, Program, SubmitNumber};
 
@@ -58,4 +58,53 @@ impl Variant {
 /// The device as one of this crate.
 pub fn device(external: Arc<dyn ExternalDevice>) -> Device {
     Device { hal: AnyDevice::External(external) }
+}
+
+/// What submits of a program have brought back ([`Program::fetched`]), where each is over when
+/// [`Program::submit`] returns. It is kept until [`KEPT`](Fetched::KEPT) more submits were made.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    next: SubmitNumber,
+    /// Of the last submits, the oldest first.
+    kept: VecDeque<Vec<u8>>,
+}
+
+impl Fetched {
+    pub const KEPT: usize = 8;
+
+    /// The next submit has brought this back (empty: nothing was asked for). Gives its number.
+    pub fn push(&mut self, bytes: Vec<u8>) -> SubmitNumber {
+        if self.kept.len() == Self::KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(bytes);
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// What a submit has brought back; `None` when it is too long ago, or has not been made.
+    pub fn get(&self, submit: SubmitNumber) -> Option<&[u8]> {
+        let back = usize::try_from(self.next.checked_sub(submit)?).ok()?;
+        let index = self.kept.len().checked_sub(back)?;
+        self.kept.get(index).map(Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_fetched_is_kept_for_eight_submits() {
+        let mut fetched = Fetched::default();
+        assert_eq!(fetched.get(0), None, "no submit");
+        for i in 0..20u8 {
+            assert_eq!(fetched.push(vec![i; 3]), SubmitNumber::from(i));
+            for other in 0..=255u8 {
+                let kept = other <= i && i - other < 8;
+                let bytes = fetched.get(SubmitNumber::from(other));
+                assert_eq!(bytes, kept.then_some(&[other; 3][..]), "{other} after {i}");
+            }
+        }
+    }
 }

@@ -7,10 +7,11 @@
 use drift_bundle::caps::Capabilities;
 use drift_bundle::plan::Plan;
 use drift_chromium::{Adapter, Chromium, Server, pages};
-use drift_runtime::external::{self, ExternalDevice, Fetch, Nanos, Program, SubmitNumber, Variant};
+use drift_runtime::external::{
+    self, ExternalDevice, Fetch, Fetched, Nanos, Program, SubmitNumber, Variant,
+};
 use drift_runtime::{Device, DeviceInfo, DeviceKind, Result, RuntimeError};
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -18,8 +19,6 @@ use std::time::{Duration, Instant};
 
 /// Kernels are compiled and run on a CPU that other tests use, too.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// What submits have fetched is kept until this many more were made.
-const KEPT: u64 = 8;
 
 /// A browser with the page. It ends with the last device and program that has it.
 struct Page {
@@ -42,8 +41,7 @@ struct PageProgram {
     number: u64,
     variant: Variant,
     outputs: Vec<Vec<Vec<u8>>>,
-    fetched: VecDeque<Vec<u8>>,
-    next: SubmitNumber,
+    fetched: Fetched,
 }
 
 /// Why there can be no device; `None`: there can.
@@ -189,8 +187,7 @@ impl ExternalDevice for PageDevice {
             number: head["program"].as_u64().ok_or(RuntimeError::DeviceLost)?,
             outputs: variant.plan().entry_points.iter().map(zeros).collect(),
             variant: variant.clone(),
-            fetched: VecDeque::new(),
-            next: 0,
+            fetched: Fetched::default(),
         }))
     }
 }
@@ -261,15 +258,11 @@ impl Program for PageProgram {
         let count = ranges.len();
         ranges.extend(fetch.map(|f| (f.object, f.offset, f.bytes)));
         let mut parts = self.replay(entry, times, &ranges)?;
-        self.fetched.push_back(parts.drain(count..).next().unwrap_or_default());
-        if self.fetched.len() as u64 > KEPT {
-            self.fetched.pop_front();
-        }
+        let fetched = parts.drain(count..).next().unwrap_or_default();
         if times > 0 {
             self.outputs[entry] = parts;
         }
-        self.next += 1;
-        Ok(self.next - 1)
+        Ok(self.fetched.push(fetched))
     }
 
     /// Every submit was waited for.
@@ -282,9 +275,7 @@ impl Program for PageProgram {
     }
 
     fn fetched(&self, submit: SubmitNumber) -> Option<&[u8]> {
-        let back = self.next.checked_sub(submit)? as usize;
-        let index = self.fetched.len().checked_sub(back)?;
-        self.fetched.get(index).map(Vec::as_slice)
+        self.fetched.get(submit)
     }
 
     fn output(&self, entry: usize, output: usize) -> &[u8] {

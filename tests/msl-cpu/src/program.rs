@@ -4,15 +4,12 @@ use crate::compile::Compiler;
 use crate::library::Library;
 use crate::objects::Objects;
 use drift_bundle::plan::{ObjectRole, Step};
-use drift_runtime::external::{Fetch, Nanos, Program, SubmitNumber, Variant};
+use drift_runtime::external::{Fetch, Fetched, Nanos, Program, SubmitNumber, Variant};
 use drift_runtime::{Result, RuntimeError};
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Kernels of one call of clang: more of them at once save its start, fewer are made in parallel.
 const BATCH: usize = 16;
-/// What submits have fetched is kept until this many more were made.
-const KEPT: u64 = 8;
 
 pub struct CpuProgram {
     variant: Variant,
@@ -21,8 +18,7 @@ pub struct CpuProgram {
     /// Of each pipeline: its library and its place there.
     kernels: Vec<(usize, usize)>,
     outputs: Vec<Vec<Vec<u8>>>,
-    fetched: VecDeque<Vec<u8>>,
-    next: SubmitNumber,
+    fetched: Fetched,
 }
 
 fn refused(log: impl std::fmt::Display) -> RuntimeError {
@@ -61,8 +57,7 @@ impl CpuProgram {
             objects,
             libraries: libraries.map_err(refused)?,
             kernels,
-            fetched: VecDeque::new(),
-            next: 0,
+            fetched: Fetched::default(),
         })
     }
 
@@ -139,12 +134,7 @@ impl Program for CpuProgram {
         let part = |f: Fetch| {
             self.objects.bytes(f.object)[f.offset as usize..][..f.bytes as usize].to_vec()
         };
-        self.fetched.push_back(fetch.map(part).unwrap_or_default());
-        if self.fetched.len() as u64 > KEPT {
-            self.fetched.pop_front();
-        }
-        self.next += 1;
-        Ok(self.next - 1)
+        Ok(self.fetched.push(fetch.map(part).unwrap_or_default()))
     }
 
     fn wait(&mut self) -> Result<()> {
@@ -156,9 +146,7 @@ impl Program for CpuProgram {
     }
 
     fn fetched(&self, submit: SubmitNumber) -> Option<&[u8]> {
-        let back = self.next.checked_sub(submit)? as usize;
-        let index = self.fetched.len().checked_sub(back)?;
-        self.fetched.get(index).map(Vec::as_slice)
+        self.fetched.get(submit)
     }
 
     fn output(&self, entry: usize, output: usize) -> &[u8] {
