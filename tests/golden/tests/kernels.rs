@@ -188,6 +188,21 @@ fn split() -> Kernel {
     virtualize(b.finish()).expect("physical")
 }
 
+/// Two kernels as one, of which the second reads what other workgroups of the first have written.
+fn chained() -> Kernel {
+    let turned = |x| {
+        let b = Builder::new("turned", [64, 1, 1], [4, 1, 1]);
+        let x = b.tensor(row_major("x", &[256], x));
+        let y = b.tensor(row_major("y", &[256], Access::ReadWrite));
+        let i = b.workgroup_id(0) * 64u32 + b.local_index();
+        b.store(y, &[i], b.load(x, &[b.u32(255) - i]) + 1.0);
+        b.finish()
+    };
+    let (a, b) = (turned(Access::Read), turned(Access::ReadWrite));
+    let links = [&a, &b].map(|kernel| chain::Link { kernel, ahead: 0 });
+    virtualize(chain::chain("chained", &links)).expect("physical")
+}
+
 #[test]
 fn constructs() {
     let kernels = [
@@ -198,6 +213,7 @@ fn constructs() {
         Kernel { name: "cooperative16".to_owned(), ..cooperative(16) },
         dot4(),
         split(),
+        chained(),
     ];
     let problems: Vec<String> = kernels
         .iter()

@@ -91,7 +91,7 @@ impl Writer<'_> {
 
     pub fn across_workgroups(&self) -> EmitError {
         let help = "compile with `--disable chain`";
-        self.unsupported("OpenCL C 1.2 does not order memory between workgroups", help)
+        self.unsupported("fence between workgroups (OpenCL C 1.2)", help)
     }
 
     pub fn unsupported(&self, what: impl Into<String>, help: &str) -> EmitError {

@@ -12,7 +12,7 @@ void kernel_main(
     __global float *y = (__global float *)(y_bytes + y_offset);
     float x_value;
     const uint global_x = get_global_id(0);
-    if (global_x / 128u == 0u) {
+    if (global_x / 128u < 1u) {
         const uint t1 = global_x % 128u;
         x_value = x_part0[t1];
     } else {

@@ -20,7 +20,7 @@ struct kernel_mainInput {
 , device type_2& y [[buffer(2)]]
 ) {
     float x_value = {};
-    if ((global_id.x / 128u) == 0u) {
+    if ((global_id.x / 128u) < 1u) {
         float _e12 = x_part0_.inner[global_id.x % 128u];
         x_value = _e12;
     } else {

@@ -9,7 +9,7 @@ var<storage, read_write> y: array<f32, 256>;
 fn kernel_main(@builtin(global_invocation_id) global_id: vec3<u32>) {
     var x_value: f32;
 
-    if ((global_id.x / 128u) == 0u) {
+    if ((global_id.x / 128u) < 1u) {
         let _e12 = x_part0_[(global_id.x % 128u)];
         x_value = _e12;
     } else {

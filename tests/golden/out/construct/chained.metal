@@ -1,0 +1,1 @@
+// kernel `chained`: Msl has no fence between workgroups; compile with `--disable chain`

@@ -1,0 +1,1 @@
+// kernel `chained`: Wgsl has no fence between workgroups; compile with `--disable chain`
