@@ -216,6 +216,16 @@ impl<'a> Lowering<'a> {
         self.constant(i).is_some()
     }
 
+    /// Whether products that round operand `i` to f16 would lose what f32 was chosen for: the operand is
+    /// stored in f32, and not only because the network's inputs and outputs and small values are.
+    pub fn needs_f32(&self, i: usize) -> bool {
+        let Some(value) = self.node.operands[i].as_ref().map(|o| o.value) else { return false };
+        let inner = self.graph.producer(value).is_some() && !self.graph.is_output(value);
+        let large = self.graph.value(value).shape.elems() > SMALL_ELEMS;
+        let f32 = self.placement(value).is_some_and(|p| p.elem == Elem::F32);
+        f32 && (self.early || (inner && large))
+    }
+
     /// Shape of result `i` in the node's own coordinates (before `store_view`).
     pub fn own_shape(&self, i: usize) -> Shape {
         let stored = &self.graph.value(self.node.results[i]).shape;

@@ -118,7 +118,8 @@ pub fn lower(l: &mut Lowering<'_>) -> Result<()> {
     if product.m <= FEW_ROWS {
         return gemv::lower(l, &product);
     }
-    match cooperative::Plan::of(l.target, &product) {
+    let in_f32 = l.needs_f32(0) || l.needs_f32(1);
+    match cooperative::Plan::of(l.target, &product).filter(|_| !in_f32) {
         Some(plan) => cooperative::lower(l, &product, &plan),
         None => tiled::lower(l, &product),
     }

@@ -13,7 +13,7 @@ pub use plan::Plan;
 
 use super::{Conv, all, store_slice};
 use crate::Result;
-use crate::lower::{KernelArgs, Lowering, Out, SMALL_ELEMS, dispatch_1d, grid::linear_id};
+use crate::lower::{KernelArgs, Lowering, Out, dispatch_1d, grid::linear_id};
 use drift_ir::{View, ViewStep};
 use drift_kernel::tensor::Elem;
 use drift_kernel::{Access, Builder, E, Layout, TensorId};
@@ -54,7 +54,7 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<bool> {
         return Ok(false);
     }
     let product = Product::of(conv);
-    if let Some(plan) = plan::cooperative(l.target, &product).filter(|_| !reads_f32(l)) {
+    if let Some(plan) = plan::cooperative(l.target, &product).filter(|_| !l.needs_f32(0)) {
         cooperative::lower(l, conv, &plan)?;
         return Ok(true);
     }
@@ -63,16 +63,6 @@ pub fn lower(l: &mut Lowering<'_>, conv: &Conv) -> Result<bool> {
         return Ok(true);
     }
     Ok(false)
-}
-
-/// Whether the product is one of those that f16 operands would spoil: small weights stay in f32, or the
-/// picture does (the network's own inputs and outputs and small values always do, and may be rounded).
-fn reads_f32(l: &Lowering<'_>) -> bool {
-    let Some(operand) = &l.node.operands[0] else { return l.early };
-    let value = l.graph.value(operand.value);
-    let inner = l.graph.producer(operand.value).is_some() && !l.graph.is_output(operand.value);
-    let f32 = l.placement(operand.value).is_some_and(|p| p.elem == Elem::F32);
-    l.early || (inner && f32 && value.shape.elems() > SMALL_ELEMS)
 }
 
 /// `e`, computed here and now: loops below use the value.
