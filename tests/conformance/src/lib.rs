@@ -4,6 +4,7 @@
 //! - `tests/budgets.rs` holds their dispatch counts and arena sizes to committed figures;
 //! - `tests/llm.rs` does the same with language models: logits at every position, greedy tokens;
 //! - `tests/ops.rs` does every case of every operator, in buffers, in images and split over objects;
+//! - `tests/opencl_ptx.rs` gives kernels for NVIDIA's OpenCL to a clang;
 //! - `tests/backends.rs` holds docs/backends.md to the results of these suites.
 
 pub mod array;
