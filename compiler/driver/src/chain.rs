@@ -2,51 +2,90 @@
 
 use crate::lowering::{BIND_ALIGNMENT, Bound, LogicalStep, Steps};
 use drift_bundle::caps::Limits;
-use drift_kernel::chain::{self, Link};
-use drift_kernel::{Access, Builder, Elem, Layout, Storage, TensorArg};
-use drift_ops::lower::Temp;
-use std::collections::BTreeSet;
+use drift_ir::{Graph, NodeId};
+use drift_kernel::chain::{self, MISSING};
+use drift_kernel::{Access, Builder, Elem, Kernel, Layout, Storage, TensorArg, TensorId};
+use drift_ops::lower::{Link, Temp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Workgroups of the kernel that zeroes counters, and its invocations.
-const ZEROING: u32 = 256;
+/// Workgroups of the kernel that empties memory, and its invocations.
+const EMPTYING: u32 = 256;
 
-/// Joins every run of steps that may be one. Their counters are zeroed by a step before all others.
-pub fn join(steps: &mut Steps, limits: &Limits) {
-    let runs = runs(&steps.steps, limits);
-    if runs.is_empty() {
-        return;
+/// Joins every run of steps that may be one; `false`: none, or none that gains by it. What they hand
+/// each other lies in memory of its own, no two of them in the same place, which a step before all
+/// others empties.
+pub fn join(steps: &mut Steps, graph: &Graph, limits: &Limits) -> bool {
+    if steps.steps.iter().any(|s| s.link == Link::Slow) {
+        return false;
     }
-    let longest = runs.iter().map(|r| chain::counters(r.len())).max().unwrap_or(0) as u64;
-    // a chain's counters begin where a binding may
-    let words = (longest * 4).next_multiple_of(BIND_ALIGNMENT) / 4;
-    let all = (words as usize * runs.len()).next_multiple_of(ZEROING as usize);
-    let counters = Bound::Temp(steps.temps.len());
-    steps.temps.push(Temp { shape: [all].into(), elem: Elem::U32 });
+    let movable = |b: &Bound| match b {
+        Bound::Value(v) => {
+            let inside = steps
+                .inside
+                .iter()
+                .enumerate()
+                .any(|(i, part)| part.is_some_and(|p| i == v.0 as usize || p.parent == *v));
+            // where others than the steps look for it
+            let kept = graph.inputs.contains(v) || graph.is_output(*v);
+            !inside && !kept && !graph.is_const(*v)
+        }
+        Bound::Temp(_) => true,
+    };
+    let runs = runs(&steps.steps, limits, &movable);
+    if runs.is_empty() {
+        return false;
+    }
+    let mut places: BTreeMap<Bound, u64> = BTreeMap::new();
+    let mut bytes = 0;
+    for run in &runs {
+        for (bound, size) in handed(&steps.steps[run.clone()]) {
+            places.entry(bound).or_insert_with(|| {
+                let at = bytes;
+                bytes += size.next_multiple_of(BIND_ALIGNMENT);
+                at
+            });
+        }
+    }
+    let memory = Bound::Temp(steps.temps.len());
+    let words = (bytes as usize / 4).next_multiple_of(EMPTYING as usize);
+    steps.temps.push(Temp { shape: [words].into(), elem: Elem::U32 });
     let mut old = std::mem::take(&mut steps.steps).into_iter().enumerate().peekable();
-    let first = old.peek().map(|(_, s)| s.node);
-    steps.steps.extend(first.map(|node| zero(node, counters, all)));
-    let mut runs = runs.into_iter().enumerate().peekable();
+    steps.steps.extend(old.peek().map(|(_, s)| empty(s.node, memory, words)));
+    let mut runs = runs.into_iter().peekable();
+    let moved = |mut step: LogicalStep| {
+        for (bound, offset) in step.args.iter_mut().zip(&mut step.offsets) {
+            if let Some(at) = places.get(bound) {
+                (*bound, *offset) = (memory, *offset + at);
+            }
+        }
+        step
+    };
     while let Some((at, step)) = old.next() {
-        match runs.next_if(|(_, r)| r.start == at) {
-            None => steps.steps.push(step),
-            Some((number, run)) => {
+        match runs.next_if(|r| r.start == at) {
+            None => steps.steps.push(moved(step)),
+            Some(run) => {
                 let mut links = vec![step];
                 links.extend((1..run.len()).filter_map(|_| old.next()).map(|(_, s)| s));
-                let offset = number as u64 * words * 4;
-                steps.steps.push(joined(links, counters, offset));
+                mark(&mut links);
+                steps.steps.push(moved(joined(links)));
             }
         }
     }
+    true
 }
 
 /// Ranges of neighbouring steps, two at least, that fit one kernel.
-fn runs(steps: &[LogicalStep], limits: &Limits) -> Vec<Range<usize>> {
+fn runs(
+    steps: &[LogicalStep],
+    limits: &Limits,
+    movable: &impl Fn(&Bound) -> bool,
+) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::new();
     let mut start = 0;
     while start < steps.len() {
         let mut end = start;
-        while end < steps.len() && fits(&steps[start..=end], limits) {
+        while end < steps.len() && fits(&steps[start..=end], limits, movable) {
             end += 1;
         }
         if end - start >= 2 {
@@ -57,41 +96,58 @@ fn runs(steps: &[LogicalStep], limits: &Limits) -> Vec<Range<usize>> {
     out
 }
 
-fn links(steps: &[LogicalStep]) -> Option<Vec<Link<'_>>> {
-    steps.iter().map(|s| Some(Link { kernel: &s.kernel, ahead: s.ahead? })).collect()
-}
-
-fn fits(steps: &[LogicalStep], limits: &Limits) -> bool {
-    let Some(links) = links(steps) else { return false };
-    let (first, last) = (links[0].kernel, links[links.len() - 1].kernel);
-    let tensors: usize = links.iter().map(|l| l.kernel.tensors.len()).sum();
-    let workgroups: u64 = links.iter().map(|l| u64::from(l.kernel.workgroups[0])).sum();
-    chain::can_be_link(last)
+fn fits(steps: &[LogicalStep], limits: &Limits, movable: &impl Fn(&Bound) -> bool) -> bool {
+    let links: Vec<&Kernel> = steps.iter().map(|s| &s.kernel).collect();
+    let (first, last) = (links[0], links[links.len() - 1]);
+    let tensors: usize = links.iter().map(|l| l.tensors.len()).sum();
+    let workgroups: u64 = links.iter().map(|l| u64::from(l.workgroups[0])).sum();
+    let handed = handed(steps);
+    steps.iter().all(|s| s.link == Link::Yes)
+        && chain::can_be_link(last)
         && chain::fit(first, last)
-        && tensors < limits.storage_buffers as usize
+        && tensors <= limits.storage_buffers as usize
         && workgroups <= limits.dispatch_workgroups[0]
         && chain::shared_bytes(&links) <= limits.workgroup_memory_bytes
+        && handed.keys().all(movable)
+        && steps.iter().all(|s| {
+            let args = s.args.iter().enumerate();
+            args.filter(|(_, b)| handed.contains_key(b))
+                .all(|(i, _)| chain::can_be_handed(&s.kernel, TensorId(i as u32)))
+        })
 }
 
-fn joined(mut steps: Vec<LogicalStep>, counters: Bound, offset: u64) -> LogicalStep {
-    // what one link writes and another reads must not be taken for constant memory
-    let written: BTreeSet<Bound> = steps
-        .iter()
-        .flat_map(|s| s.args.iter().zip(&s.kernel.tensors))
-        .filter(|(_, t)| t.access != Access::Read)
-        .map(|(b, _)| *b)
-        .collect();
-    for step in &mut steps {
-        for (bound, tensor) in step.args.iter().zip(&mut step.kernel.tensors) {
+/// What one step of a run writes and a later one uses, with its bytes.
+fn handed(steps: &[LogicalStep]) -> BTreeMap<Bound, u64> {
+    let mut out = BTreeMap::new();
+    let mut written: BTreeSet<Bound> = BTreeSet::new();
+    for step in steps {
+        for (bound, tensor) in step.args.iter().zip(&step.kernel.tensors) {
             if written.contains(bound) {
-                tensor.access = Access::ReadWrite;
+                let bytes = tensor.stored.iter().product::<usize>() as u64 * tensor.elem.bytes();
+                out.insert(*bound, bytes);
+            }
+        }
+        let args = step.args.iter().zip(&step.kernel.tensors);
+        written.extend(args.filter(|(_, t)| t.access != Access::Read).map(|(b, _)| *b));
+    }
+    out
+}
+
+/// Marks the tensors that are handed over.
+fn mark(steps: &mut [LogicalStep]) {
+    let handed = handed(steps);
+    for step in steps {
+        for (bound, tensor) in step.args.iter().zip(&mut step.kernel.tensors) {
+            if handed.contains_key(bound) {
+                tensor.access = Access::Handed;
             }
         }
     }
-    let kernel = match links(&steps) {
-        Some(links) => chain::chain("linear_chain", &links),
-        None => steps[0].kernel.clone(),
-    };
+}
+
+fn joined(steps: Vec<LogicalStep>) -> LogicalStep {
+    let links: Vec<&Kernel> = steps.iter().map(|s| &s.kernel).collect();
+    let kernel = chain::chain("linear_chain", &links);
     let node = steps[0].node;
     let (links, flops) = (steps.len(), steps.iter().map(|s| s.flops).sum());
     let (mut args, mut offsets) = (Vec::new(), Vec::new());
@@ -99,18 +155,16 @@ fn joined(mut steps: Vec<LogicalStep>, counters: Bound, offset: u64) -> LogicalS
         args.extend(step.args);
         offsets.extend(step.offsets);
     }
-    args.push(counters);
-    offsets.push(offset);
-    LogicalStep { node, kernel, args, offsets, flops, ahead: None, links }
+    LogicalStep { node, kernel, args, offsets, flops, link: Link::No, links }
 }
 
-/// The step that sets all counters to 0.
-fn zero(node: drift_ir::NodeId, counters: Bound, count: usize) -> LogicalStep {
-    let b = Builder::new("zero_counters", [ZEROING, 1, 1], [count as u32 / ZEROING, 1, 1]);
+/// The step after which nothing has been handed over.
+fn empty(node: NodeId, memory: Bound, words: usize) -> LogicalStep {
+    let b = Builder::new("nothing_handed", [EMPTYING, 1, 1], [words as u32 / EMPTYING, 1, 1]);
     let to = b.tensor(TensorArg {
-        name: "counters".into(),
+        name: "handed".into(),
         elem: Elem::U32,
-        stored: [count].into(),
+        stored: [words].into(),
         view: drift_ir::View::identity(),
         layout: Layout::RowMajor,
         storage: Storage::Buffer,
@@ -118,7 +172,7 @@ fn zero(node: drift_ir::NodeId, counters: Bound, count: usize) -> LogicalStep {
         base_elems: 0,
         max_object_bytes: u64::MAX,
     });
-    b.store(to, &[b.global_id(0)], b.u32(0));
-    let (args, offsets) = (vec![counters], vec![0]);
-    LogicalStep { node, kernel: b.finish(), args, offsets, flops: 0, ahead: None, links: 1 }
+    b.store(to, &[b.global_id(0)], b.u32(MISSING));
+    let (args, offsets) = (vec![memory], vec![0]);
+    LogicalStep { node, kernel: b.finish(), args, offsets, flops: 0, link: Link::No, links: 1 }
 }

@@ -26,8 +26,8 @@ pub struct LogicalStep {
     /// Byte of what it is bound to at which each argument begins.
     pub offsets: Vec<u64>,
     pub flops: u64,
-    /// See [`drift_ops::lower::LoweredKernel::ahead`].
-    pub ahead: Option<usize>,
+    /// See [`drift_ops::lower::LoweredKernel::link`].
+    pub link: drift_ops::lower::Link,
     /// Kernels that were joined in this one.
     pub links: usize,
 }
@@ -185,8 +185,8 @@ pub fn lower(
                     ArgRef::Temp(t) => Bound::Temp(base + t),
                 })
                 .collect();
-            let (kernel, offsets, flops, ahead) = (k.kernel, k.offsets, k.flops, k.ahead);
-            out.steps.push(LogicalStep { node: id, kernel, args, offsets, flops, ahead, links: 1 });
+            let (kernel, offsets, flops, link) = (k.kernel, k.offsets, k.flops, k.link);
+            out.steps.push(LogicalStep { node: id, kernel, args, offsets, flops, link, links: 1 });
         }
     }
     if missing.is_empty() {

@@ -384,7 +384,11 @@ fn lower_entries(
         let options = LowerOptions { zero_copy, wide: wide.clone() };
         let mut placements = placements.clone();
         let mut steps = lowering::lower_writable(&entry.graph, target, &mut placements, &options)?;
-        chain::join(&mut steps, &target.caps.limits);
+        // kernels that are written to be links are slower alone
+        if target.chains && !chain::join(&mut steps, &entry.graph, &target.caps.limits) {
+            let target = Target { chains: false, ..target.clone() };
+            steps = lowering::lower_writable(&entry.graph, &target, &mut placements, &options)?;
+        }
         Ok(VariantEntry { placements, steps })
     };
     out.entries.iter().zip(chosen).map(lower).collect()

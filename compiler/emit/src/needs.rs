@@ -4,7 +4,7 @@ use crate::DialectOptions;
 use drift_bundle::caps::{Dialect, Features, ImageKind, Limits, MatrixElem, MatrixShape};
 use drift_kernel::{
     BindingType, Block, Builtin, Component, Expr, ExprId, Kernel, Matrix, Packing, Scalar, Stmt,
-    Type, any_stmt,
+    Type,
 };
 
 /// The requirements of one kernel.
@@ -224,11 +224,6 @@ pub(crate) fn rounding(expr: &Expr) -> bool {
     }
 }
 
-/// Whether invocations find in buffers what others write in the same dispatch.
-pub(crate) fn shares_buffers(kernel: &Kernel) -> bool {
-    any_stmt(&kernel.body, |s| matches!(s, Stmt::BufferBarrier | Stmt::DeviceFence))
-}
-
 /// The expressions that statements reach: passes leave unused ones behind.
 fn reached(kernel: &Kernel) -> Vec<bool> {
     let mut used = vec![false; kernel.exprs.len()];
@@ -261,11 +256,8 @@ fn mark_used(kernel: &Kernel, block: &Block, used: &mut [bool]) {
                 stack.extend([*from, *to]);
                 mark_used(kernel, body, used);
             }
-            Stmt::Break
-            | Stmt::Return
-            | Stmt::Barrier
-            | Stmt::BufferBarrier
-            | Stmt::DeviceFence => {}
+            Stmt::Await(body) => mark_used(kernel, body, used),
+            Stmt::Break | Stmt::Return | Stmt::Barrier => {}
             Stmt::StoreMatrix { value, index, stride, .. } => {
                 stack.extend([*value, *index, *stride]);
             }

@@ -8,14 +8,11 @@
 //!   (VUID-StandaloneSpirv-None-10684);
 //! - loops: `Unroll` and `DontUnroll`;
 //! - matrices of integers and in packed words, which have stand-ins (`matrices`);
-//! - barriers: naga gives a control barrier over buffers the memory scope of the device. The IR
-//!   means the workgroup ([`Stmt::BufferBarrier`]), which costs a GPU far less than a fence of the
-//!   device by every invocation;
-//! - memory: under the Vulkan memory model, which cooperative matrices bring along, accesses are
-//!   private to an invocation unless they say otherwise, which those to workgroup memory and to
-//!   coherent buffers do (the decoration has no place there); a barrier makes nothing available or
-//!   visible by itself; and the scope of the device is a feature of its own, while that of the
-//!   queue family holds all workgroups of a dispatch as well.
+//! - loads and stores of what workgroups hand each other are volatile, so that a loop that waits
+//!   repeats them;
+//! - memory: under the Vulkan memory model, which cooperative matrices bring along, accesses to
+//!   workgroup memory are private to an invocation unless they say otherwise, and a barrier makes
+//!   nothing available or visible by itself.
 
 mod matrices;
 
@@ -90,9 +87,6 @@ mod op {
     pub const F_SUB: u32 = 131;
     pub const F_MUL: u32 = 133;
     pub const CONTROL_BARRIER: u32 = 224;
-    pub const MEMORY_BARRIER: u32 = 225;
-    pub const ATOMIC_LOAD: u32 = 227;
-    pub const ATOMIC_I_ADD: u32 = 234;
     pub const LOOP_MERGE: u32 = 246;
     pub const TYPE_COOPERATIVE_MATRIX: u32 = 4456;
     pub const COOPERATIVE_MATRIX_LOAD: u32 = 4457;
@@ -109,9 +103,8 @@ const STORAGE_CLASS_WORKGROUP: u32 = 4;
 const STORAGE_CLASS_FUNCTION: u32 = 7;
 const LOOP_CONTROL_UNROLL: u32 = 1;
 const LOOP_CONTROL_DONT_UNROLL: u32 = 2;
+const MEMORY_VOLATILE: u32 = 1;
 const MEMORY_NON_PRIVATE_POINTER: u32 = 0x20;
-const SCOPE_DEVICE: u32 = 1;
-const SCOPE_QUEUE_FAMILY: u32 = 5;
 const SEMANTICS_MAKE_AVAILABLE_AND_VISIBLE: u32 = 0x2000 | 0x4000;
 const HEADER_WORDS: usize = 5;
 
@@ -148,9 +141,9 @@ struct Survey {
     members: HashSet<u32>,
     /// Id -> (type, value) of one-word constants.
     constants: HashMap<u32, (u32, u32)>,
-    coherent: HashSet<u32>,
-    /// To what other invocations write, too.
-    shared_pointers: HashSet<u32>,
+    workgroup_pointers: HashSet<u32>,
+    /// To what workgroups hand each other: naga calls nothing else coherent.
+    handed_pointers: HashSet<u32>,
     vulkan_memory_model: bool,
 }
 
@@ -173,26 +166,21 @@ impl Survey {
                 }
                 (op::TYPE_STRUCT, [_, members @ ..]) => out.members.extend(members),
                 (op::DECORATE, [id, DECORATION_COHERENT]) => {
-                    out.coherent.insert(*id);
+                    out.handed_pointers.insert(*id);
                 }
-                (op::VARIABLE, [_, id, class, ..])
-                    if *class == STORAGE_CLASS_WORKGROUP || out.coherent.contains(id) =>
-                {
-                    out.shared_pointers.insert(*id);
+                (op::ACCESS_CHAIN, [_, id, base, ..]) if out.handed_pointers.contains(base) => {
+                    out.handed_pointers.insert(*id);
                 }
-                (op::ACCESS_CHAIN, [_, id, base, ..]) if out.shared_pointers.contains(base) => {
-                    out.shared_pointers.insert(*id);
+                (op::VARIABLE, [_, id, STORAGE_CLASS_WORKGROUP, ..]) => {
+                    out.workgroup_pointers.insert(*id);
+                }
+                (op::ACCESS_CHAIN, [_, id, base, ..]) if out.workgroup_pointers.contains(base) => {
+                    out.workgroup_pointers.insert(*id);
                 }
                 _ => {}
             }
         }
         out
-    }
-
-    /// Type and value of a scope or of semantics.
-    fn constant(&self, id: u32) -> Result<(u32, u32), String> {
-        let known = self.constants.get(&id).copied();
-        known.ok_or_else(|| format!("%{id}, a scope or semantics, is no constant"))
     }
 }
 
@@ -200,11 +188,13 @@ impl Survey {
 pub fn correct(words: &[u32], facts: &Facts) -> Result<Vec<u32>, String> {
     let all = instructions(words)?;
     let survey = Survey::of(&all);
+    if survey.vulkan_memory_model && !survey.handed_pointers.is_empty() {
+        return Err("matrices beside what workgroups hand each other".to_owned());
+    }
     let mut out = words[..HEADER_WORDS].to_vec();
     let mut hints = facts.unroll.iter();
-    // constants of scopes and semantics under the Vulkan memory model: old id -> new
-    let mut replaced: HashMap<u32, u32> = HashMap::new();
-    let new = |replaced: &HashMap<u32, u32>, id: &u32| replaced.get(id).copied().unwrap_or(*id);
+    // old semantics -> new, both ids of constants
+    let mut semantics: HashMap<u32, u32> = HashMap::new();
     let mut functions_begun = false;
     let mut matrices = matrices::Matrices::new(facts, &all);
     matrices.capabilities(&all, &mut out);
@@ -235,28 +225,23 @@ pub fn correct(words: &[u32], facts: &Facts) -> Result<Vec<u32>, String> {
                     };
                 instruction(op::LOOP_MERGE, &[*merge, *next, control], &mut out);
             }
-            (op::FUNCTION, _) if survey.vulkan_memory_model && !functions_begun => {
-                functions_begun = true;
-                replaced = in_vulkan_terms(&all, &survey, &mut out)?;
-                out.extend_from_slice(i);
-            }
-            (op::CONTROL_BARRIER, [execution, memory, semantics]) => {
-                let wide = survey.constant(*memory)?.1 == SCOPE_DEVICE;
-                let memory = if wide { execution } else { memory };
-                let semantics = new(&replaced, semantics);
-                instruction(op::CONTROL_BARRIER, &[*execution, *memory, semantics], &mut out);
-            }
-            (op::MEMORY_BARRIER, [scope, semantics]) => {
-                let operands = [scope, semantics].map(|id| new(&replaced, id));
-                instruction(op::MEMORY_BARRIER, &operands, &mut out);
-            }
-            // relaxed: their semantics stay as they are
-            (code @ (op::ATOMIC_LOAD | op::ATOMIC_I_ADD), [ty, id, pointer, scope, rest @ ..]) => {
-                let mut operands = vec![*ty, *id, *pointer, new(&replaced, scope)];
-                operands.extend(rest);
+            // without memory operands, as naga writes them
+            (code @ op::LOAD, [.., p]) | (code @ op::STORE, [p, _])
+                if survey.handed_pointers.contains(p) =>
+            {
+                let mut operands = i[1..].to_vec();
+                operands.push(MEMORY_VOLATILE);
                 instruction(code, &operands, &mut out);
             }
-            (op::DECORATE, [_, DECORATION_COHERENT]) if survey.vulkan_memory_model => {}
+            (op::FUNCTION, _) if survey.vulkan_memory_model && !functions_begun => {
+                functions_begun = true;
+                semantics = visible_semantics(&all, &survey, &mut out)?;
+                out.extend_from_slice(i);
+            }
+            (op::CONTROL_BARRIER, [execution, memory, old]) if survey.vulkan_memory_model => {
+                let new = semantics.get(old).copied().unwrap_or(*old);
+                instruction(op::CONTROL_BARRIER, &[*execution, *memory, new], &mut out);
+            }
             (code, operands) if survey.vulkan_memory_model => {
                 let pointer = match (code, operands) {
                     // without memory operands, as naga writes them
@@ -265,7 +250,7 @@ pub fn correct(words: &[u32], facts: &Facts) -> Result<Vec<u32>, String> {
                     (op::COOPERATIVE_MATRIX_STORE, [p, _, _, _]) => Some(p),
                     _ => None,
                 };
-                if pointer.is_some_and(|p| survey.shared_pointers.contains(p)) {
+                if pointer.is_some_and(|p| survey.workgroup_pointers.contains(p)) {
                     let mut operands = operands.to_vec();
                     operands.push(MEMORY_NON_PRIVATE_POINTER);
                     instruction(code, &operands, &mut out);
@@ -282,39 +267,25 @@ pub fn correct(words: &[u32], facts: &Facts) -> Result<Vec<u32>, String> {
     }
 }
 
-/// Declares what barriers and atomic accesses name under the Vulkan memory model: for the semantics
-/// of each barrier the same with availability and visibility, for the scope of the device that of
-/// the queue family. Ids of constants, old -> new.
-fn in_vulkan_terms(
+/// Declares, for each semantics of a barrier, the same with availability and visibility.
+fn visible_semantics(
     all: &[&[u32]],
     survey: &Survey,
     out: &mut Vec<u32>,
 ) -> Result<HashMap<u32, u32>, String> {
     let mut new = HashMap::new();
-    let mut declare = |old: u32, change: fn(u32) -> u32| {
-        let (ty, value) = survey.constant(old)?;
-        if change(value) != value && !new.contains_key(&old) {
-            let id = out[3]; // the header's bound: one more than the largest id
-            out[3] += 1;
-            instruction(op::CONSTANT, &[ty, id, change(value)], out);
-            new.insert(old, id);
-        }
-        Ok::<(), String>(())
-    };
-    let scope = |value| if value == SCOPE_DEVICE { SCOPE_QUEUE_FAMILY } else { value };
-    let semantics = |value| value | SEMANTICS_MAKE_AVAILABLE_AND_VISIBLE;
     for i in all {
-        match (opcode(i), &i[1..]) {
-            (op::CONTROL_BARRIER, [_, _, s]) => declare(*s, semantics)?,
-            (op::MEMORY_BARRIER, [device, s]) => {
-                declare(*device, scope)?;
-                declare(*s, semantics)?;
-            }
-            (op::ATOMIC_LOAD | op::ATOMIC_I_ADD, [_, _, _, device, ..]) => {
-                declare(*device, scope)?;
-            }
-            _ => {}
+        let (op::CONTROL_BARRIER, [_, _, old]) = (opcode(i), &i[1..]) else { continue };
+        if new.contains_key(old) {
+            continue;
         }
+        let &(ty, value) =
+            survey.constants.get(old).ok_or("a barrier whose semantics are no constant")?;
+        let id = out[3]; // the header's bound: one more than the largest id
+        out[3] += 1;
+        let value = value | SEMANTICS_MAKE_AVAILABLE_AND_VISIBLE;
+        instruction(op::CONSTANT, &[ty, id, value], out);
+        new.insert(*old, id);
     }
     Ok(new)
 }

@@ -438,37 +438,29 @@ impl Builder {
         self.stmt(Stmt::For { id, from: from.id, to: to.id, step, body, unroll });
     }
 
+    /// Repeats `load` in a chain until all floats that it gives, loads of what may be handed over, are
+    /// numbers ([`Stmt::Await`]); elsewhere it runs once.
+    pub fn await_<'b>(&'b self, load: impl FnOnce() -> Vec<E<'b>>) {
+        let body = self.block(|| {
+            let mut most: Option<E<'b>> = None;
+            for v in load() {
+                let width = v.ty().vector().width;
+                let bits = v.bitcast(Scalar::U32).and(self.u32(i32::MAX as u32).splat(width));
+                for i in 0..width {
+                    let lane = if width == 1 { bits } else { bits.lane(i) };
+                    most = Some(most.map_or(lane, |m| m.max(lane)));
+                }
+            }
+            // above infinity are the NaNs
+            let there = most.map_or(self.bool(true), |m| m.le(0x7f80_0000u32));
+            let yes = vec![Stmt::Break];
+            self.stmt(Stmt::If { cond: there.id, yes, no: Block::new() });
+        });
+        self.stmt(Stmt::Await(body));
+    }
+
     pub fn barrier(&self) {
         self.stmt(Stmt::Barrier);
-    }
-    /// A barrier that orders accesses to buffers, too ([`Stmt::BufferBarrier`]).
-    pub fn buffer_barrier(&self) {
-        self.stmt(Stmt::BufferBarrier);
-    }
-    /// Orders what this invocation does with buffers for the device ([`Stmt::DeviceFence`]).
-    pub fn device_fence(&self) {
-        self.stmt(Stmt::DeviceFence);
-    }
-    /// Adds to an element of a tensor of u32s that has atomic accesses only, and gives what it was.
-    pub fn atomic_add<'b>(
-        &'b self,
-        t: TensorId,
-        index: impl IntoExpr<'b>,
-        value: impl IntoExpr<'b>,
-    ) -> E<'b> {
-        let (index, value) = (index.into_expr(self, U32).id, value.into_expr(self, U32).id);
-        self.ordered(Expr::AtomicAdd { place: AtomicPlace::Tensor(t), index, value }, U32)
-    }
-    /// An element of such a tensor, as it is now.
-    pub fn atomic_load<'b>(&'b self, t: TensorId, index: impl IntoExpr<'b>) -> E<'b> {
-        let index = index.into_expr(self, U32).id;
-        self.ordered(Expr::AtomicLoad { place: AtomicPlace::Tensor(t), index }, U32)
-    }
-    /// Statements so far; outside of every loop and condition only.
-    pub fn position(&self) -> usize {
-        let s = self.state.borrow();
-        assert_eq!(s.blocks.len(), 1, "inside of a loop or a condition");
-        s.blocks[0].len()
     }
     pub fn return_(&self) {
         self.stmt(Stmt::Return);

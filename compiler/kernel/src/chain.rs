@@ -1,29 +1,23 @@
-//! Several kernels as one dispatch: each link's workgroups wait for those of the link before, and
-//! load what does not depend on it while they wait.
+//! Several kernels as one dispatch: workgroups of each link wait for what those before hand over, and
+//! load what they have from elsewhere meanwhile.
 //!
 //! Between dispatches a device drains, and starts over: with work of a few microseconds that takes
-//! longer than the work. Workgroups of a chain start in the order of their numbers, so whoever is
-//! waited for has started before, and nobody waits for a workgroup that could only start after him.
-//! **Devices that start workgroups in another order must not be given chains**, nor those that end
-//! long loops of their own accord, as Mesa's lavapipe does after 65,535 iterations.
+//! longer than the work. In a chain, every element that is handed over says itself whether it is
+//! there: its memory is full of NaNs ([`MISSING`]) before the chain runs, and whoever reads it loads
+//! until all are numbers ([`Stmt::Await`]). So a value takes one way through memory, where a fence, a
+//! flag and a look at it would take three. A result that is NaN is handed over as infinity.
 //!
-//! Only the first invocation of a workgroup deals with the device: its fences are for all, because
-//! barriers of the workgroup come before the one of the signal and after the one of the wait (see
-//! [`Stmt::DeviceFence`]). A wait polls by reading: atomic sums would take turns with those of the
-//! signals they wait for. Its fence comes once, after the last poll.
+//! Workgroups start in the order of their numbers, so whoever is waited for has started before, and
+//! nobody waits for a workgroup that could only start after him. No API promises that order, nor
+//! that a store of one element is seen at all before its workgroup ends, or seen whole. **A chain is
+//! for devices that are known to do so**; others hang, or give wrong results.
 
 use crate::any_stmt;
 use crate::ir::*;
-use crate::tensor::{Elem, Layout, Storage, TensorArg, TensorId};
+use crate::tensor::{Elem, Storage, TensorId};
 
-/// A kernel of a chain.
-#[derive(Clone, Copy, Debug)]
-pub struct Link<'a> {
-    /// Before `virtualize`.
-    pub kernel: &'a Kernel,
-    /// Statements at the beginning that touch nothing that the links before read or write.
-    pub ahead: usize,
-}
+/// A word of memory that nothing has been handed over in: a NaN in f32, two of them in f16.
+pub const MISSING: u32 = u32::MAX;
 
 /// Whether a kernel can be a link: one axis of workgroups, nothing that leaves early, no matrices.
 pub fn can_be_link(k: &Kernel) -> bool {
@@ -31,8 +25,6 @@ pub fn can_be_link(k: &Kernel) -> bool {
         !matches!(
             e,
             Expr::Builtin(Builtin::GlobalId(_))
-                | Expr::AtomicAdd { .. }
-                | Expr::AtomicLoad { .. }
                 | Expr::MatrixZero(_)
                 | Expr::MatrixLoad { .. }
                 | Expr::MatrixMulAdd { .. }
@@ -50,26 +42,39 @@ pub fn fit(a: &Kernel, b: &Kernel) -> bool {
     a.workgroup_size == b.workgroup_size && a.subgroup_size == b.subgroup_size
 }
 
-/// Counters that a chain needs, all 0 when it starts.
-pub fn counters(links: usize) -> usize {
-    links.saturating_sub(1)
+/// Whether a kernel may have a tensor handed over, as far as it is concerned: floats in a buffer,
+/// which it reads, if it does, inside of [`Stmt::Await`] only.
+pub fn can_be_handed(k: &Kernel, tensor: TensorId) -> bool {
+    let arg = &k.tensors[tensor.0 as usize];
+    let floats = matches!(arg.elem, Elem::F32 | Elem::F16);
+    floats && arg.storage == Storage::Buffer && awaited(k, &k.body, tensor)
+}
+
+/// Whether all loads of a tensor in a block are awaited.
+fn awaited(k: &Kernel, block: &Block, tensor: TensorId) -> bool {
+    block.iter().all(|s| match s {
+        Stmt::Let(e) => !matches!(k.expr(*e), Expr::Tensor { tensor: t, .. } if *t == tensor),
+        Stmt::If { yes, no, .. } => awaited(k, yes, tensor) && awaited(k, no, tensor),
+        Stmt::For { body, .. } => awaited(k, body, tensor),
+        _ => true,
+    })
 }
 
 /// Bytes of workgroup memory of a chain: each workgroup runs one link, so arrays of equal elements
 /// are one array.
-pub fn shared_bytes(links: &[Link<'_>]) -> u64 {
+pub fn shared_bytes(links: &[&Kernel]) -> u64 {
     let shared = &merged_shared(links).0;
     shared.iter().map(|s| u64::from(s.len) * u64::from(s.elem.width) * s.elem.scalar.bytes()).sum()
 }
 
 /// The arrays of a chain, and for each link which of them its own have become.
-fn merged_shared(links: &[Link<'_>]) -> (Vec<Shared>, Vec<Vec<SharedId>>) {
+fn merged_shared(links: &[&Kernel]) -> (Vec<Shared>, Vec<Vec<SharedId>>) {
     let mut all: Vec<Shared> = Vec::new();
     let mut maps = Vec::new();
     for link in links {
         let mut taken = vec![false; all.len()];
         let mut map = Vec::new();
-        for own in &link.kernel.shared {
+        for own in &link.shared {
             let free = (0..all.len()).find(|&i| !taken[i] && all[i].elem == own.elem);
             let at = free.unwrap_or_else(|| {
                 all.push(Shared { len: 0, ..own.clone() });
@@ -85,14 +90,13 @@ fn merged_shared(links: &[Link<'_>]) -> (Vec<Shared>, Vec<Vec<SharedId>>) {
     (all, maps)
 }
 
-/// The chain of at least one link. Its tensors are those of the links, one after the other, and
-/// then the counters (u32, [`counters`] of them). Tensors that are written by one link and read by
-/// another must be [`Access::ReadWrite`] in both: that is up to the caller, who knows which of them
-/// are the same memory.
-pub fn chain(name: &str, links: &[Link<'_>]) -> Kernel {
+/// The chain of at least one link. Its tensors are those of the links, one after the other. What one
+/// link writes and another reads must be [`Access::Handed`] in both, and hold [`MISSING`] in every
+/// word before the chain runs: that is up to the caller, who knows which of them are the same memory.
+pub fn chain(name: &str, links: &[&Kernel]) -> Kernel {
     let (shared, maps) = merged_shared(links);
-    let first = links[0].kernel;
-    let total = links.iter().map(|l| l.kernel.workgroups[0]).sum();
+    let first = links[0];
+    let total = links.iter().map(|l| l.workgroups[0]).sum();
     let mut out = Kernel {
         name: name.to_owned(),
         shared,
@@ -103,46 +107,22 @@ pub fn chain(name: &str, links: &[Link<'_>]) -> Kernel {
     };
     let mut chain = Chain { out: &mut out, loops: 0 };
     let group = chain.expr(Expr::Builtin(Builtin::WorkgroupId(0)), U32, Some(u64::from(total) - 1));
-    let local = chain.expr(Expr::Builtin(Builtin::LocalIndex), U32, None);
-    let zero = chain.u32(0);
-    let leads = chain.expr(Expr::Binary(BinaryOp::Eq, local, zero), BOOL, None);
-    let tensors: usize = links.iter().map(|l| l.kernel.tensors.len()).sum();
-    let counters = TensorId(tensors as u32);
     let mut bodies = Vec::new();
     let mut done = 0;
     for (i, (link, map)) in links.iter().zip(&maps).enumerate() {
         let start = chain.u32(done);
         // the first link's number is that of the chain, which is not bounded by the link
-        let bound = (i > 0).then(|| u64::from(link.kernel.workgroups[0]) - 1);
+        let bound = (i > 0).then(|| u64::from(link.workgroups[0]) - 1);
         let own = chain.expr(Expr::Binary(BinaryOp::Sub, group, start), U32, bound);
-        let mut body = chain.copied(link.kernel, own, map);
-        if i > 0 {
-            let before = links[i - 1].kernel.workgroups[0];
-            let wait = chain.wait((counters, i as u32 - 1), before, leads);
-            body.splice(link.ahead..link.ahead, wait);
-        }
-        if i + 1 < links.len() {
-            body.extend(chain.signal((counters, i as u32), leads));
-        }
-        done += link.kernel.workgroups[0];
+        let body = chain.copied(link, own, map);
+        done += link.workgroups[0];
         let end = chain.u32(done);
         bodies.push((chain.expr(Expr::Binary(BinaryOp::Lt, group, end), BOOL, None), body));
     }
     // the last link is what is left
-    let (_, last) = bodies.pop().unwrap_or((leads, Block::new()));
+    let (_, last) = bodies.pop().unwrap_or((group, Block::new()));
     out.body =
         bodies.into_iter().rev().fold(last, |no, (cond, yes)| vec![Stmt::If { cond, yes, no }]);
-    out.tensors.push(TensorArg {
-        name: "counters".into(),
-        elem: Elem::U32,
-        stored: [self::counters(links.len())].into(),
-        view: drift_ir::View::identity(),
-        layout: Layout::RowMajor,
-        storage: Storage::Buffer,
-        access: Access::ReadWrite,
-        base_elems: 0,
-        max_object_bytes: u64::MAX,
-    });
     out
 }
 
@@ -163,29 +143,27 @@ impl Chain<'_> {
         self.expr(Expr::Lit(Lit::U32(v)), U32, Some(u64::from(v)))
     }
 
-    /// Says that this workgroup has written its results.
-    fn signal(&mut self, (counters, at): (TensorId, u32), leads: ExprId) -> Block {
-        let (index, value) = (self.u32(at), self.u32(1));
-        let place = AtomicPlace::Tensor(counters);
-        let add = self.expr(Expr::AtomicAdd { place, index, value }, U32, None);
-        let yes = vec![Stmt::DeviceFence, Stmt::Let(add)];
-        vec![Stmt::BufferBarrier, Stmt::If { cond: leads, yes, no: Vec::new() }]
+    fn is_handed(&self, tensor: TensorId) -> bool {
+        self.out.tensors[tensor.0 as usize].access == Access::Handed
     }
 
-    /// Waits until `count` workgroups have said so.
-    fn wait(&mut self, (counters, at): (TensorId, u32), count: u32, leads: ExprId) -> Block {
-        let (index, count) = (self.u32(at), self.u32(count));
-        let place = AtomicPlace::Tensor(counters);
-        let seen = self.expr(Expr::AtomicLoad { place, index }, U32, None);
-        let all = self.expr(Expr::Binary(BinaryOp::Ge, seen, count), BOOL, None);
-        let leave = Stmt::If { cond: all, yes: vec![Stmt::Break], no: Vec::new() };
-        let id = LoopId(self.loops);
-        self.loops += 1;
-        let (from, to) = (self.u32(0), self.u32(u32::MAX));
-        let body = vec![Stmt::Let(seen), leave];
-        let spin = Stmt::For { id, from, to, step: 1, body, unroll: Unroll::Never };
-        let yes = vec![spin, Stmt::DeviceFence];
-        vec![Stmt::If { cond: leads, yes, no: Vec::new() }, Stmt::BufferBarrier]
+    /// Floats as they are handed over: no NaN.
+    fn number(&mut self, value: ExprId) -> ExprId {
+        let Type::Vector(v) = self.out.ty(value) else { return value };
+        let words = Type::vec(Scalar::U32, v.width);
+        let mut all = |v: u32, width: u8| {
+            let word = self.u32(v);
+            if width == 1 { word } else { self.expr(Expr::Splat(width, word), words, None) }
+        };
+        let (sign, infinity) = (all(1 << 31, v.width), all(0x7f80_0000, v.width));
+        let others = all(!(1 << 31), v.width);
+        let bits = self.expr(Expr::Bitcast(Scalar::U32, value), words, None);
+        let mut binary = |op, a, b| self.expr(Expr::Binary(op, a, b), words, None);
+        let size = binary(BinaryOp::And, bits, others);
+        let size = binary(BinaryOp::Min, size, infinity);
+        let sign = binary(BinaryOp::And, bits, sign);
+        let bits = binary(BinaryOp::Or, size, sign);
+        self.expr(Expr::Bitcast(Scalar::F32, bits), Type::Vector(v), None)
     }
 
     /// The body of a kernel with all it names; `group` stands for its workgroup.
@@ -212,8 +190,57 @@ impl Chain<'_> {
             out.types.push(k.types[i]);
             out.max.push(max);
         }
-        self.loops += base.count_loops(&k.body);
-        base.block(&k.body)
+        self.loops += loops(&k.body);
+        self.block(&base, &k.body)
+    }
+
+    fn block(&mut self, base: &Base<'_>, block: &Block) -> Block {
+        let mut out = Block::new();
+        for s in block {
+            let mut s = s.clone();
+            s.operands_mut(|e| *e = base.id(*e));
+            match &mut s {
+                Stmt::SetVar { var, .. } => var.0 += base.vars,
+                Stmt::StoreShared { shared, .. } => *shared = base.shared[shared.0 as usize],
+                Stmt::StoreTensor { tensor, value, .. } => {
+                    tensor.0 += base.tensors;
+                    if self.is_handed(*tensor) {
+                        *value = self.number(*value);
+                    }
+                }
+                Stmt::If { yes, no, .. } => {
+                    (*yes, *no) = (self.block(base, yes), self.block(base, no));
+                }
+                Stmt::For { id, body, .. } => {
+                    id.0 += base.loops;
+                    *body = self.block(base, body);
+                }
+                Stmt::Await(body) => {
+                    let body = self.block(base, body);
+                    s = self.waits(body);
+                }
+                _ => {}
+            }
+            out.push(s);
+        }
+        out
+    }
+
+    /// Makes a loop of what has something to wait for.
+    fn waits(&mut self, body: Block) -> Stmt {
+        let handed = any_stmt(&body, |s| match s {
+            Stmt::Let(e) => {
+                matches!(self.out.expr(*e), Expr::Tensor { tensor, .. } if self.is_handed(*tensor))
+            }
+            _ => false,
+        });
+        if !handed {
+            return Stmt::Await(body);
+        }
+        let id = LoopId(self.loops);
+        self.loops += 1;
+        let (from, to) = (self.u32(0), self.u32(u32::MAX));
+        Stmt::For { id, from, to, step: 1, body, unroll: Unroll::Never }
     }
 }
 
@@ -242,34 +269,15 @@ impl Base<'_> {
         }
         expr
     }
+}
 
-    fn block(&self, block: &Block) -> Block {
-        let one = |s: &Stmt| {
-            let mut s = s.clone();
-            s.operands_mut(|e| *e = self.id(*e));
-            match &mut s {
-                Stmt::SetVar { var, .. } => var.0 += self.vars,
-                Stmt::StoreShared { shared, .. } => *shared = self.shared[shared.0 as usize],
-                Stmt::StoreTensor { tensor, .. } => tensor.0 += self.tensors,
-                Stmt::If { yes, no, .. } => (*yes, *no) = (self.block(yes), self.block(no)),
-                Stmt::For { id, body, .. } => {
-                    id.0 += self.loops;
-                    *body = self.block(body);
-                }
-                _ => {}
-            }
-            s
-        };
-        block.iter().map(one).collect()
-    }
-
-    /// One more than the highest loop of a block.
-    fn count_loops(&self, block: &Block) -> u32 {
-        let one = |s: &Stmt| match s {
-            Stmt::If { yes, no, .. } => self.count_loops(yes).max(self.count_loops(no)),
-            Stmt::For { id, body, .. } => (id.0 + 1).max(self.count_loops(body)),
-            _ => 0,
-        };
-        block.iter().map(one).max().unwrap_or(0)
-    }
+/// One more than the highest loop of a block.
+fn loops(block: &Block) -> u32 {
+    let one = |s: &Stmt| match s {
+        Stmt::If { yes, no, .. } => loops(yes).max(loops(no)),
+        Stmt::For { id, body, .. } => (id.0 + 1).max(loops(body)),
+        Stmt::Await(body) => loops(body),
+        _ => 0,
+    };
+    block.iter().map(one).max().unwrap_or(0)
 }

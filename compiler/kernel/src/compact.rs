@@ -34,7 +34,7 @@ impl Work {
                     self.block(k, yes);
                     self.block(k, no);
                 }
-                Stmt::For { body, .. } => self.block(k, body),
+                Stmt::For { body, .. } | Stmt::Await(body) => self.block(k, body),
                 _ => {}
             }
         }

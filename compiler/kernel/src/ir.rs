@@ -332,19 +332,6 @@ pub enum Expr {
         lanes: u8,
         axis: u8,
     },
-    /// Adds `value` to an element of a buffer of u32s, and gives what it was before: an atomic
-    /// read-modify-write of the device's scope, which orders no other access (relaxed; see
-    /// [`Stmt::DeviceFence`]). A binding with atomic accesses has no others in its kernel.
-    AtomicAdd {
-        place: AtomicPlace,
-        index: ExprId,
-        value: ExprId,
-    },
-    /// An element of such a buffer: an atomic read of the device's scope, relaxed, too.
-    AtomicLoad {
-        place: AtomicPlace,
-        index: ExprId,
-    },
     Subgroup(SubgroupOp, ExprId),
     SubgroupShuffleXor(ExprId, ExprId),
     SubgroupBroadcast(ExprId, ExprId),
@@ -382,15 +369,6 @@ pub enum MatrixPlace {
     Buffer(BindingId),
 }
 
-/// The buffer of an [`Expr::AtomicAdd`] or an [`Expr::AtomicLoad`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum AtomicPlace {
-    /// Gone after `virtualize`: one dimension, row-major in one buffer.
-    Tensor(TensorId),
-    Buffer(BindingId),
-}
-
 impl Expr {
     /// Evaluated at a `Let`, exactly once per execution of it.
     pub const fn is_ordered(&self) -> bool {
@@ -401,8 +379,6 @@ impl Expr {
                 | Expr::Buffer { .. }
                 | Expr::Image { .. }
                 | Expr::Tensor { .. }
-                | Expr::AtomicAdd { .. }
-                | Expr::AtomicLoad { .. }
                 | Expr::Subgroup(..)
                 | Expr::SubgroupShuffleXor(..)
                 | Expr::SubgroupBroadcast(..)
@@ -472,29 +448,17 @@ pub enum Stmt {
         body: Block,
         unroll: Unroll,
     },
-    /// Leaves the innermost `For`.
+    /// Loads, and an `If` with nothing but a `Break` as the last statement, repeated until it breaks:
+    /// a workgroup waits for what others of its dispatch hand over ([`Access::Handed`]). `chain` makes
+    /// loops of those that have something to wait for; the others run once, without their last
+    /// statement (gone after `virtualize`).
+    Await(Block),
+    /// Leaves the innermost `For` or `Await`.
     Break,
     /// Ends the invocation; never before a barrier that others still reach.
     Return,
     /// Execution barrier of the workgroup and visibility of workgroup memory.
     Barrier,
-    /// A [`Stmt::Barrier`] that also orders accesses to buffers, among the invocations of the
-    /// workgroup: what one wrote before it, all find after it. SPIR-V: a control barrier whose
-    /// scopes of execution and of memory are the workgroup, acquire-release of uniform and
-    /// workgroup memory. Nothing is ordered towards other workgroups.
-    BufferBarrier,
-    /// A fence of this invocation, acquire-release of the device's scope, for accesses to buffers;
-    /// nobody waits at it, and it may stand where not all invocations come by. SPIR-V: a memory
-    /// barrier of uniform memory.
-    ///
-    /// A fence, then an atomic access A, synchronizes with an atomic access B that reads what A
-    /// wrote (or a later sum), then a fence: what the first invocation did before its fence, and
-    /// what happened before that by way of barriers ([`Stmt::BufferBarrier`]), happens before what
-    /// the second does after its own, and what barriers carry on from there. So one invocation's
-    /// fence publishes what its whole workgroup wrote before a buffer barrier (the availability
-    /// chain of the Vulkan memory model: workgroup, then device), and one invocation's fence with
-    /// a buffer barrier after it is enough for a workgroup that reads (its visibility chain).
-    DeviceFence,
     /// Stores a matrix (role C) to memory.
     StoreMatrix {
         value: ExprId,
@@ -529,6 +493,10 @@ pub enum Access {
     Read,
     Write,
     ReadWrite,
+    /// Written by workgroups while others of the same dispatch read: every access goes to memory
+    /// that all of them see, as often as the kernel says (SPIR-V: coherent and volatile), and no
+    /// access orders any other. See `chain`.
+    Handed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

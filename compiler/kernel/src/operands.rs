@@ -1,4 +1,4 @@
-//! Parts of expressions and statements: operands, to look at and to change, and nested statements.
+//! Operands of expressions and statements, to look at and to change.
 
 use crate::ir::*;
 
@@ -40,13 +40,10 @@ impl Expr {
                     f(*i);
                 }
             }
-            Expr::Shared { index, .. }
-            | Expr::Buffer { index, .. }
-            | Expr::AtomicLoad { index, .. } => f(*index),
-            Expr::MatrixLoad { index: a, stride: b, .. }
-            | Expr::AtomicAdd { index: a, value: b, .. } => {
-                f(*a);
-                f(*b);
+            Expr::Shared { index, .. } | Expr::Buffer { index, .. } => f(*index),
+            Expr::MatrixLoad { index, stride, .. } => {
+                f(*index);
+                f(*stride);
             }
         }
     }
@@ -96,13 +93,10 @@ impl Expr {
                     f(i);
                 }
             }
-            Expr::Shared { index, .. }
-            | Expr::Buffer { index, .. }
-            | Expr::AtomicLoad { index, .. } => f(index),
-            Expr::MatrixLoad { index: a, stride: b, .. }
-            | Expr::AtomicAdd { index: a, value: b, .. } => {
-                f(a);
-                f(b);
+            Expr::Shared { index, .. } | Expr::Buffer { index, .. } => f(index),
+            Expr::MatrixLoad { index, stride, .. } => {
+                f(index);
+                f(stride);
             }
         }
     }
@@ -135,11 +129,7 @@ impl Stmt {
                 f(*index);
                 f(*stride);
             }
-            Stmt::Break
-            | Stmt::Return
-            | Stmt::Barrier
-            | Stmt::BufferBarrier
-            | Stmt::DeviceFence => {}
+            Stmt::Await(_) | Stmt::Break | Stmt::Return | Stmt::Barrier => {}
         }
     }
 
@@ -171,21 +161,16 @@ impl Stmt {
                 f(index);
                 f(stride);
             }
-            Stmt::Break
-            | Stmt::Return
-            | Stmt::Barrier
-            | Stmt::BufferBarrier
-            | Stmt::DeviceFence => {}
+            Stmt::Await(_) | Stmt::Break | Stmt::Return | Stmt::Barrier => {}
         }
     }
 }
-
 /// Whether `f` holds for a statement of a block or of a block in it.
 pub fn any_stmt(block: &[Stmt], f: impl Fn(&Stmt) -> bool + Copy) -> bool {
     block.iter().any(|s| {
         f(s) || match s {
             Stmt::If { yes, no, .. } => any_stmt(yes, f) || any_stmt(no, f),
-            Stmt::For { body, .. } => any_stmt(body, f),
+            Stmt::For { body, .. } | Stmt::Await(body) => any_stmt(body, f),
             _ => false,
         }
     })

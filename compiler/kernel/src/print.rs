@@ -36,7 +36,7 @@ fn uses(k: &Kernel) -> Vec<u32> {
                     block(yes, f);
                     block(no, f);
                 }
-                Stmt::For { body, .. } => block(body, f),
+                Stmt::For { body, .. } | Stmt::Await(body) => block(body, f),
                 _ => {}
             }
         }
@@ -293,13 +293,6 @@ impl Printer<'_> {
                 let lanes = if *lanes == 4 { format!("4 along {axis} of ") } else { String::new() };
                 format!("load {lanes}{name}({})", self.list(coords))
             }
-            Expr::AtomicAdd { place, index, value } => {
-                let name = atomic(k, *place);
-                format!("atomic_add({name}[{}], {})", self.operand(*index), self.operand(*value))
-            }
-            Expr::AtomicLoad { place, index } => {
-                format!("atomic_load({}[{}])", atomic(k, *place), self.operand(*index))
-            }
             Expr::Subgroup(op, a) => format!("subgroup_{}({})", lower(op), self.operand(*a)),
             Expr::SubgroupShuffleXor(a, m) => {
                 format!("subgroup_shuffle_xor({})", self.list(&[*a, *m]))
@@ -388,11 +381,14 @@ impl Printer<'_> {
                 self.scoped(body);
                 self.line("}");
             }
+            Stmt::Await(body) => {
+                self.line("await {");
+                self.scoped(body);
+                self.line("}");
+            }
             Stmt::Break => self.line("break"),
             Stmt::Return => self.line("return"),
             Stmt::Barrier => self.line("barrier"),
-            Stmt::BufferBarrier => self.line("buffer_barrier"),
-            Stmt::DeviceFence => self.line("device_fence"),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let to = self.place(*to);
                 let rest = self.list(&[*index, *stride]);
@@ -400,13 +396,6 @@ impl Printer<'_> {
                 self.line(format!("store {to}({rest}, {}) = {value}", major(*row_major)));
             }
         }
-    }
-}
-
-fn atomic(k: &Kernel, p: AtomicPlace) -> &str {
-    match p {
-        AtomicPlace::Tensor(t) => &k.tensors[t.0 as usize].name,
-        AtomicPlace::Buffer(b) => &k.bindings[b.0 as usize].name,
     }
 }
 

@@ -2,7 +2,6 @@
 //! memory, loops and limits. Works on logical and on physical kernels; what it accepts, writers may
 //! rely on.
 
-use crate::any_stmt;
 use crate::ir::*;
 use std::collections::HashMap;
 use std::fmt;
@@ -34,7 +33,6 @@ pub fn validate(kernel: &Kernel) -> Result<(), ValidateError> {
         move |what: String| ValidateError { kernel: kernel.name.clone(), place, what }
     };
     frame(kernel).map_err(at("declarations".into()))?;
-    atomics_alone(kernel).map_err(at("atomic accesses".into()))?;
     for i in 0..kernel.exprs.len() {
         let id = ExprId(i as u32);
         expr(kernel, id).map_err(|what| at(format!("e{i} ({:?})", kernel.expr(id)))(what))?;
@@ -300,17 +298,6 @@ fn type_of(k: &Kernel, id: ExprId) -> Result<Type, String> {
             ensure(t.access != Access::Write, || format!("`{}` is only written", t.name))?;
             Type::vec(t.elem.scalar(), *lanes)
         }
-        Expr::AtomicAdd { place, index: i, value } => {
-            index(k, *i)?;
-            ensure(k.ty(*value) == U32, || "an atomic sum of u32s".into())?;
-            atomic(k, *place)?;
-            U32
-        }
-        Expr::AtomicLoad { place, index: i } => {
-            index(k, *i)?;
-            atomic(k, *place)?;
-            U32
-        }
         Expr::Subgroup(_, a) => {
             let t = v(*a)?;
             ensure(t.scalar != Scalar::Bool, || "subgroup arithmetic on bools".into())?;
@@ -359,56 +346,6 @@ fn type_of(k: &Kernel, id: ExprId) -> Result<Type, String> {
             Type::Matrix(z)
         }
     })
-}
-
-/// Words that are read and written.
-fn atomic(k: &Kernel, place: AtomicPlace) -> What {
-    let (access, is_u32, name) = match place {
-        AtomicPlace::Buffer(b) => {
-            let b = k.bindings.get(b.0 as usize).ok_or("no such binding")?;
-            let words = Vector { scalar: Scalar::U32, width: 1 };
-            let is_u32 = matches!(b.ty, BindingType::Buffer { elem, .. } if elem == words);
-            (b.access, is_u32, &b.name)
-        }
-        AtomicPlace::Tensor(t) => {
-            let t = k.tensors.get(t.0 as usize).ok_or("no such tensor")?;
-            (t.access, t.elem == crate::tensor::Elem::U32, &t.name)
-        }
-    };
-    ensure(access == Access::ReadWrite, || format!("`{name}` is not read and written"))?;
-    ensure(is_u32, || format!("`{name}` holds no single u32s"))
-}
-
-/// What has atomic accesses has no others: languages declare it so.
-fn atomics_alone(k: &Kernel) -> What {
-    let (mut buffers, mut tensors) = (Vec::new(), Vec::new());
-    for e in &k.exprs {
-        match *e {
-            Expr::AtomicAdd { place, .. } | Expr::AtomicLoad { place, .. } => match place {
-                AtomicPlace::Buffer(b) => buffers.push(b),
-                AtomicPlace::Tensor(t) => tensors.push(t),
-            },
-            _ => {}
-        }
-    }
-    if buffers.is_empty() && tensors.is_empty() {
-        return Ok(());
-    }
-    let in_buffer = |b: &BindingId| buffers.contains(b);
-    let in_matrix = |p: &MatrixPlace| matches!(p, MatrixPlace::Buffer(b) if buffers.contains(b));
-    let reads = k.exprs.iter().any(|e| match e {
-        Expr::Buffer { binding, .. } => in_buffer(binding),
-        Expr::MatrixLoad { from, .. } => in_matrix(from),
-        Expr::Tensor { tensor, .. } => tensors.contains(tensor),
-        _ => false,
-    });
-    let writes = any_stmt(&k.body, |s| match s {
-        Stmt::StoreBuffer { binding, .. } => in_buffer(binding),
-        Stmt::StoreMatrix { to, .. } => in_matrix(to),
-        Stmt::StoreTensor { tensor, .. } => tensors.contains(tensor),
-        _ => false,
-    });
-    ensure(!reads && !writes, || "a buffer of theirs has others, too".into())
 }
 
 fn unpacked(p: Packing) -> Type {
@@ -489,6 +426,11 @@ impl Walk<'_> {
                 Stmt::For { id, body, .. } => {
                     self.depth += 1;
                     self.scoped(body, Some(*id))?;
+                    self.depth -= 1;
+                }
+                Stmt::Await(body) => {
+                    self.depth += 1;
+                    self.scoped(body, None)?;
                     self.depth -= 1;
                 }
                 _ => {}
@@ -606,8 +548,13 @@ impl Walk<'_> {
                 let ok = k.ty(*from) == U32 && k.ty(*to) == U32 && *step > 0;
                 ensure(ok, || "loops count u32 upwards".into())
             }
+            Stmt::Await(body) => {
+                let breaks = |b: &Block| matches!(b[..], [Stmt::Break]);
+                let ok = matches!(body.last(), Some(Stmt::If { yes, no, .. }) if breaks(yes) && no.is_empty());
+                ensure(ok, || "an await that does not end".into())
+            }
             Stmt::Break => ensure(self.depth > 0, || "break outside of a loop".into()),
-            Stmt::Return | Stmt::Barrier | Stmt::BufferBarrier | Stmt::DeviceFence => Ok(()),
+            Stmt::Return | Stmt::Barrier => Ok(()),
             Stmt::StoreMatrix { value, to, index: i, stride, .. } => {
                 index(k, *i)?;
                 index(k, *stride)?;
@@ -633,6 +580,7 @@ fn describe(s: &Stmt) -> String {
     match s {
         Stmt::If { cond, .. } => format!("if e{}", cond.0),
         Stmt::For { id, .. } => format!("loop {}", id.0),
+        Stmt::Await(_) => "await".to_owned(),
         other => format!("{other:?}"),
     }
 }

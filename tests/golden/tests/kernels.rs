@@ -188,19 +188,23 @@ fn split() -> Kernel {
     virtualize(b.finish()).expect("physical")
 }
 
-/// Two kernels as one, of which the second reads what other workgroups of the first have written.
+/// Two kernels as one, of which the second waits for what other workgroups of the first hand over.
 fn chained() -> Kernel {
-    let turned = |x| {
+    let turned = |x, y| {
         let b = Builder::new("turned", [64, 1, 1], [4, 1, 1]);
         let x = b.tensor(row_major("x", &[256], x));
-        let y = b.tensor(row_major("y", &[256], Access::ReadWrite));
+        let y = b.tensor(row_major("y", &[256], y));
         let i = b.workgroup_id(0) * 64u32 + b.local_index();
-        b.store(y, &[i], b.load(x, &[b.u32(255) - i]) + 1.0);
+        let v = b.var_uninit("v", F32);
+        b.await_(|| {
+            v.set(b.load(x, &[b.u32(255) - i]));
+            vec![v.get()]
+        });
+        b.store(y, &[i], v.get() + 1.0);
         b.finish()
     };
-    let (a, b) = (turned(Access::Read), turned(Access::ReadWrite));
-    let links = [&a, &b].map(|kernel| chain::Link { kernel, ahead: 0 });
-    virtualize(chain::chain("chained", &links)).expect("physical")
+    let (a, b) = (turned(Access::Read, Access::Handed), turned(Access::Handed, Access::Write));
+    virtualize(chain::chain("chained", &[&a, &b])).expect("physical")
 }
 
 #[test]

@@ -199,8 +199,6 @@ impl Emitter<'_> {
             | Expr::Buffer { .. }
             | Expr::Image { .. }
             | Expr::Tensor { .. }
-            | Expr::AtomicAdd { .. }
-            | Expr::AtomicLoad { .. }
             | Expr::Subgroup(..)
             | Expr::SubgroupShuffleXor(..)
             | Expr::SubgroupBroadcast(..)
@@ -596,11 +594,6 @@ impl Emitter<'_> {
                     what: format!("a load of tensor {}", tensor.0),
                 });
             }
-            Expr::AtomicLoad { place, index } => {
-                let pointer = self.atomic_pointer(place, index)?;
-                self.scopes.evaluate(Expression::Load { pointer }, at)
-            }
-            Expr::AtomicAdd { place, index, value } => self.atomic_add(place, index, value)?,
             Expr::Subgroup(op, a) => self.subgroup_reduce(op, a)?,
             Expr::SubgroupShuffleXor(a, mask) => {
                 let mask = self.value(mask)?;

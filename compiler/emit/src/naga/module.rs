@@ -1,13 +1,12 @@
 //! Kernel to naga module: types, bindings, workgroup memory and the entry point.
 
 use super::scope::Scopes;
-use crate::needs::shares_buffers;
 use crate::stand_in::{float_arrays, scales, shown};
 use crate::{ENTRY_POINT, EmitError};
 use drift_bundle::caps::{Dialect, ImageKind};
 use drift_kernel::{
-    Access, AtomicPlace, Binding, BindingType, Builtin, Expr, ExprId, Kernel, LoopId, Matrix,
-    MatrixRole, Scalar, SharedId, Type, Vector,
+    Access, Binding, BindingType, Builtin, Expr, ExprId, Kernel, LoopId, Matrix, MatrixRole,
+    Scalar, SharedId, Type, Vector,
 };
 use naga::{
     AddressSpace, ArraySize, CooperativeRole, CooperativeSize, Expression, FunctionArgument,
@@ -194,14 +193,16 @@ impl Emitter<'_> {
     }
 
     fn declare_bindings(&mut self) -> Result<(), EmitError> {
-        let shared = self.dialect == Dialect::SpirV && shares_buffers(self.kernel);
         for (index, binding) in self.kernel.bindings.iter().enumerate() {
-            // what others write is not to be found in a cache of one's own; MSL and WGSL have
-            // barriers of the workgroup only, which need no such word
-            let memory_decorations = match (&binding.ty, binding.access) {
-                (BindingType::Buffer { .. }, Access::Write | Access::ReadWrite) if shared => {
-                    MemoryDecorations::COHERENT
+            // `spirv` makes volatile what naga can only call coherent
+            let memory_decorations = match binding.access {
+                Access::Handed if self.dialect != Dialect::SpirV => {
+                    return Err(self.unsupported(
+                        format!("workgroups that wait for each other (`{}`)", binding.name),
+                        "compile with `--disable chain`",
+                    ));
                 }
+                Access::Handed => MemoryDecorations::COHERENT,
                 _ => MemoryDecorations::empty(),
             };
             let (ty, space) = match binding.ty {
@@ -209,7 +210,7 @@ impl Emitter<'_> {
                     let access = match binding.access {
                         Access::Read => StorageAccess::LOAD,
                         // WGSL has no write-only storage buffers
-                        Access::Write | Access::ReadWrite => {
+                        Access::Write | Access::ReadWrite | Access::Handed => {
                             StorageAccess::LOAD | StorageAccess::STORE
                         }
                     };
@@ -257,22 +258,8 @@ impl Emitter<'_> {
         let size = declared
             .and_then(|len| NonZeroU32::new(u32::try_from(len).ok()?))
             .map_or(ArraySize::Dynamic, ArraySize::Constant);
-        let base = match self.is_atomic(binding) {
-            true => self.intern(None, TypeInner::Atomic(naga::Scalar::U32)),
-            false => self.vector_type(elem),
-        };
+        let base = self.vector_type(elem);
         Ok(self.intern(None, TypeInner::Array { base, size, stride }))
-    }
-
-    /// Whether the accesses to a binding are atomic.
-    fn is_atomic(&self, binding: &Binding) -> bool {
-        self.kernel.exprs.iter().any(|e| match e {
-            Expr::AtomicAdd { place: AtomicPlace::Buffer(b), .. }
-            | Expr::AtomicLoad { place: AtomicPlace::Buffer(b), .. } => {
-                std::ptr::eq(&self.kernel.bindings[b.0 as usize], binding)
-            }
-            _ => false,
-        })
     }
 
     fn image_type(
@@ -308,7 +295,7 @@ impl Emitter<'_> {
                     binding.name
                 )));
             }
-            (Access::ReadWrite, _) => {
+            (Access::ReadWrite | Access::Handed, _) => {
                 return Err(self.unsupported(
                     format!("image that one kernel both reads and writes (`{}`)", binding.name),
                     "read from one image and write to another, or use a buffer",

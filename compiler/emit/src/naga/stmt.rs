@@ -1,13 +1,12 @@
-//! Statements: blocks, loops, stores, atomic accesses and subgroup operations.
+//! Statements: blocks, loops, stores and subgroup operations.
 
 use super::expr::{bitcast, infix};
 use super::module::Emitter;
 use crate::EmitError;
-use drift_bundle::caps::Dialect;
-use drift_kernel::{AtomicPlace, Block, ExprId, LoopId, Scalar, Stmt, SubgroupOp, Vector};
+use drift_kernel::{Block, ExprId, LoopId, Scalar, Stmt, SubgroupOp, Vector};
 use naga::{
-    AtomicFunction, Barrier, BinaryOperator, CollectiveOperation, Expression, GatherMode, Handle,
-    Literal, Statement, SubgroupOperation,
+    Barrier, BinaryOperator, CollectiveOperation, Expression, GatherMode, Handle, Literal,
+    Statement, SubgroupOperation,
 };
 
 impl Emitter<'_> {
@@ -56,6 +55,12 @@ impl Emitter<'_> {
                     what: format!("a store to tensor {}", tensor.0),
                 });
             }
+            Stmt::Await(_) => {
+                return Err(EmitError::NotPhysical {
+                    kernel: self.kernel.name.clone(),
+                    what: "an await".to_owned(),
+                });
+            }
             Stmt::If { cond, ref yes, ref no } => {
                 let condition = self.value(cond)?;
                 let accept = self.nested(yes)?;
@@ -68,19 +73,6 @@ impl Emitter<'_> {
             }
             Stmt::Break => self.scopes.push(Statement::Break),
             Stmt::Return => self.scopes.push(Statement::Return { value: None }),
-            // naga's SPIR-V gives them the memory scope of the device: `spirv` narrows it
-            Stmt::BufferBarrier => {
-                let all = Barrier::WORK_GROUP | Barrier::STORAGE;
-                self.scopes.push(Statement::ControlBarrier(all));
-            }
-            // naga writes a control barrier in the other languages, at which a workgroup would
-            // wait for invocations that do not come by; WGSL has no fence of the device at all
-            Stmt::DeviceFence if self.dialect != Dialect::SpirV => {
-                return Err(
-                    self.unsupported("fence between workgroups", "compile with `--disable chain`")
-                );
-            }
-            Stmt::DeviceFence => self.scopes.push(Statement::MemoryBarrier(Barrier::STORAGE)),
             Stmt::Barrier => self.scopes.push(Statement::ControlBarrier(Barrier::WORK_GROUP)),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let target = self.value(value)?;
@@ -138,37 +130,6 @@ impl Emitter<'_> {
         let body = self.scopes.close();
         self.scopes.push(Statement::Loop { body, continuing: naga::Block::new(), break_if: None });
         Ok(())
-    }
-
-    // ---- atomic accesses ----
-
-    pub fn atomic_pointer(
-        &mut self,
-        place: AtomicPlace,
-        index: ExprId,
-    ) -> Result<Handle<Expression>, EmitError> {
-        match place {
-            AtomicPlace::Buffer(binding) => self.buffer_pointer(binding, index),
-            AtomicPlace::Tensor(tensor) => Err(EmitError::NotPhysical {
-                kernel: self.kernel.name.clone(),
-                what: format!("an atomic access to tensor {}", tensor.0),
-            }),
-        }
-    }
-
-    pub fn atomic_add(
-        &mut self,
-        place: AtomicPlace,
-        index: ExprId,
-        value: ExprId,
-    ) -> Result<Handle<Expression>, EmitError> {
-        let pointer = self.atomic_pointer(place, index)?;
-        let value = self.value(value)?;
-        let ty = self.vector_type(Vector { scalar: Scalar::U32, width: 1 });
-        let result = self.scopes.result(Expression::AtomicResult { ty, comparison: false });
-        let (fun, before) = (AtomicFunction::Add, Some(result));
-        self.scopes.push(Statement::Atomic { pointer, fun, value, result: before });
-        Ok(result)
     }
 
     // ---- subgroups ----

@@ -326,8 +326,6 @@ impl Writer<'_> {
             | Expr::Buffer { .. }
             | Expr::Image { .. }
             | Expr::Tensor { .. }
-            | Expr::AtomicAdd { .. }
-            | Expr::AtomicLoad { .. }
             | Expr::Subgroup(..)
             | Expr::SubgroupShuffleXor(..)
             | Expr::SubgroupBroadcast(..)

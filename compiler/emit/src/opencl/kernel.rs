@@ -10,7 +10,7 @@ use crate::{DialectOptions, ENTRY_POINT, EmitError};
 use drift_bundle::caps::{Dialect, Features, ImageKind};
 use drift_kernel::{
     Access, Binding, BindingType, Block, Builtin, Expr, ExprId, Kernel, LoopId, MatrixPlace,
-    Scalar, SharedId, Stmt, Vector,
+    Scalar, SharedId, Stmt, Vector, any_stmt,
 };
 use std::collections::HashMap;
 
@@ -89,11 +89,6 @@ impl Writer<'_> {
         EmitError::Malformed { kernel: self.kernel.name.clone(), reason: reason.into() }
     }
 
-    pub fn across_workgroups(&self) -> EmitError {
-        let help = "compile with `--disable chain`";
-        self.unsupported("fence between workgroups (OpenCL C 1.2)", help)
-    }
-
     pub fn unsupported(&self, what: impl Into<String>, help: &str) -> EmitError {
         EmitError::Unsupported {
             kernel: self.kernel.name.clone(),
@@ -115,6 +110,12 @@ impl Writer<'_> {
     fn declare_bindings(&mut self) -> Result<Vec<String>, EmitError> {
         let mut arguments = Vec::new();
         for binding in &self.kernel.bindings {
+            if binding.access == Access::Handed {
+                return Err(self.unsupported(
+                    format!("workgroups that wait for each other (`{}`)", binding.name),
+                    "compile with `--disable chain`",
+                ));
+            }
             let name = self.names.unique(&binding.name);
             match binding.ty {
                 BindingType::Buffer { elem, .. } => {
@@ -131,7 +132,7 @@ impl Writer<'_> {
                     let access = match binding.access {
                         Access::Read => "__read_only",
                         Access::Write => "__write_only",
-                        Access::ReadWrite => {
+                        Access::ReadWrite | Access::Handed => {
                             return Err(self.unsupported(
                                 format!(
                                     "image that one kernel both reads and writes (`{}`)",
@@ -338,16 +339,8 @@ fn bits_name(width: u8) -> &'static str {
 fn holds_matrices(kernel: &Kernel, shared: SharedId) -> bool {
     let place = MatrixPlace::Shared(shared);
     let loads = |e: &Expr| matches!(e, Expr::MatrixLoad { from, .. } if *from == place);
-    kernel.exprs.iter().any(loads) || stores_matrices(&kernel.body, place)
-}
-
-fn stores_matrices(block: &Block, place: MatrixPlace) -> bool {
-    block.iter().any(|stmt| match stmt {
-        Stmt::StoreMatrix { to, .. } => *to == place,
-        Stmt::If { yes, no, .. } => stores_matrices(yes, place) || stores_matrices(no, place),
-        Stmt::For { body, .. } => stores_matrices(body, place),
-        _ => false,
-    })
+    kernel.exprs.iter().any(loads)
+        || any_stmt(&kernel.body, |s| matches!(s, Stmt::StoreMatrix { to, .. } if *to == place))
 }
 
 fn image_type(kind: ImageKind) -> &'static str {

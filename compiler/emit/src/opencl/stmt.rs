@@ -79,6 +79,10 @@ impl Writer<'_> {
             Stmt::For { id, from, to, step, ref body, unroll } => {
                 self.for_(id, (from, to, step), body, unroll)
             }
+            Stmt::Await(_) => Err(EmitError::NotPhysical {
+                kernel: self.kernel.name.clone(),
+                what: "an await".to_owned(),
+            }),
             Stmt::Break => {
                 self.statement("break;".to_owned())?;
                 self.scopes.end();
@@ -90,10 +94,6 @@ impl Writer<'_> {
                 Ok(())
             }
             Stmt::Barrier => self.statement("barrier(CLK_LOCAL_MEM_FENCE);".to_owned()),
-            Stmt::BufferBarrier => {
-                self.statement("barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);".to_owned())
-            }
-            Stmt::DeviceFence => Err(self.across_workgroups()),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let line = self.store_matrix(value, to, (index, stride), row_major)?;
                 self.statement(line)
@@ -121,8 +121,7 @@ impl Writer<'_> {
         let known = matches!(self.kernel.expr(to), Expr::Lit(_));
         let mut to = self.named(to)?;
         self.settle()?;
-        let is_barrier = |s: &Stmt| matches!(s, Stmt::Barrier | Stmt::BufferBarrier);
-        if !known && any_stmt(body, is_barrier) {
+        if !known && any_stmt(body, |s| matches!(s, Stmt::Barrier)) {
             let bound = self.names.temporary();
             let hidden = call(self.functions.loop_bound(), &[&to]);
             self.scopes.line(format!("const uint {bound} = {};", hidden.text));
@@ -159,8 +158,8 @@ impl Writer<'_> {
         let at = self.scopes.depth();
         self.natural.insert(id, at);
         let uses = self.uses[id.0 as usize];
-        // nothing that a `Let` evaluates changes anything, but for this
-        if uses == 0 && !matches!(self.kernel.expr(id), Expr::AtomicAdd { .. }) {
+        if uses == 0 {
+            // nothing that a `Let` evaluates changes anything
             return Ok(());
         }
         let text = match *self.kernel.expr(id) {
@@ -182,9 +181,6 @@ impl Writer<'_> {
                     kernel: self.kernel.name.clone(),
                     what: format!("a load of tensor {}", tensor.0),
                 });
-            }
-            Expr::AtomicAdd { .. } | Expr::AtomicLoad { .. } => {
-                return Err(self.across_workgroups());
             }
             Expr::Subgroup(op, a) if self.ptx => {
                 let name = self.functions.reduce(op, self.lane_scalar(a)?);

@@ -166,17 +166,6 @@ pub(super) enum Op {
         a: Regs,
         index: Reg,
     },
-    AtomicAdd {
-        binding: u32,
-        d: Reg,
-        index: Reg,
-        value: Reg,
-    },
-    AtomicLoad {
-        binding: u32,
-        d: Reg,
-        index: Reg,
-    },
     LoadImage {
         binding: u32,
         d: Regs,
@@ -266,7 +255,6 @@ pub(super) enum Op {
     Break,
     Return,
     Barrier,
-    Fence,
 }
 
 impl Op {
@@ -330,15 +318,6 @@ impl Op {
                 f(index, false);
                 many(a, false, f);
             }
-            Op::AtomicLoad { d, index, .. } => {
-                f(index, false);
-                f(d, true);
-            }
-            Op::AtomicAdd { d, index, value, .. } => {
-                f(index, false);
-                f(value, false);
-                f(d, true);
-            }
             Op::LoadImage { d, coords, .. } => {
                 many(coords, false, f);
                 many(d, true, f);
@@ -385,7 +364,7 @@ impl Op {
                 f(to, false);
                 f(counter, true);
             }
-            Op::Break | Op::Return | Op::Barrier | Op::Fence => {}
+            Op::Break | Op::Return | Op::Barrier => {}
         }
     }
 }

@@ -8,10 +8,7 @@ use super::memory::{Bound, store_half};
 use super::strict::Races;
 use crate::ir::*;
 use half::f16;
-use std::sync::atomic::{
-    AtomicU32,
-    Ordering::{AcqRel, Relaxed},
-};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Bits that strict mode puts into uninitialized memory: a NaN, and a huge index.
 const POISON: u32 = 0x7fc0_dead;
@@ -313,10 +310,6 @@ impl<'a> Machine<'a> {
             }
             Op::LoadBuffer { binding, d, index } => return self.load_buffer(binding, d, index),
             Op::StoreBuffer { binding, a, index } => return self.store_buffer(binding, a, index),
-            Op::AtomicAdd { binding, d, index, value } => {
-                return self.atomic(binding, d, index, Some(value));
-            }
-            Op::AtomicLoad { binding, d, index } => return self.atomic(binding, d, index, None),
             Op::LoadImage { binding, d, coords } => return self.load_image(binding, d, coords),
             Op::StoreImage { binding, a, coords } => return self.store_image(binding, a, coords),
             Op::LoadShared { shared, d, index } => return self.load_shared(shared, d, index),
@@ -350,7 +343,6 @@ impl<'a> Machine<'a> {
                     r.barrier();
                 }
             }
-            Op::Fence => std::sync::atomic::fence(AcqRel),
         }
         Ok(())
     }
@@ -440,31 +432,6 @@ impl<'a> Machine<'a> {
     fn outside_buffer<T>(&self, lane: usize, binding: u32, i: u32, len: u64) -> Result2<T> {
         let name = &self.p.kernel.bindings[binding as usize].name;
         self.outside(lane, &format!("binding {binding} `{name}`"), i, len)
-    }
-
-    /// Adds, or reads. Relaxed, as in the IR: fences order the other accesses.
-    fn atomic(&mut self, binding: u32, d: Reg, index: Reg, add: Option<Reg>) -> Result2<()> {
-        let (words, _, len) = self.buffer(binding)?;
-        for block in 0..self.mask.len() {
-            let at = |r| self.file.get(r, block as u32);
-            let (mask, index, value) = (self.mask[block], at(index), add.map(at));
-            let mut out = [0; W];
-            for l in 0..W {
-                if mask[l] == 0 {
-                    continue;
-                }
-                if u64::from(index[l]) >= len {
-                    return self.outside_buffer(block * W + l, binding, index[l], len);
-                }
-                let word = &words[index[l] as usize];
-                out[l] = match value {
-                    Some(value) => word.fetch_add(value[l], Relaxed),
-                    None => word.load(Relaxed),
-                };
-            }
-            self.file.blocks[d.at as usize + block] = out;
-        }
-        Ok(())
     }
 
     fn load_buffer(&mut self, binding: u32, d: Regs, index: Reg) -> Result2<()> {

@@ -177,16 +177,6 @@ impl<'k> Pass<'k> {
                         let coords: Vec<ExprId> = coords.iter().map(|&c| self.expr(c)).collect();
                         self.load(tensor, &coords, lanes, usize::from(axis))?
                     }
-                    Expr::AtomicAdd { place: AtomicPlace::Tensor(t), index, value } => {
-                        let (index, value) = (self.expr(index), self.expr(value));
-                        let place = AtomicPlace::Buffer(self.atomic(t)?);
-                        self.let_(Expr::AtomicAdd { place, index, value }, U32, None)
-                    }
-                    Expr::AtomicLoad { place: AtomicPlace::Tensor(t), index } => {
-                        let index = self.expr(index);
-                        let place = AtomicPlace::Buffer(self.atomic(t)?);
-                        self.let_(Expr::AtomicLoad { place, index }, U32, None)
-                    }
                     expr => {
                         let expr = expr.map_operands(|o| self.expr(o));
                         let max = self.old.max.get(e.0 as usize).copied().flatten();
@@ -219,6 +209,12 @@ impl<'k> Pass<'k> {
                 let (from, to) = (self.expr(*from), self.expr(*to));
                 let body = self.block(body)?;
                 self.push(Stmt::For { id: *id, from, to, step: *step, body, unroll: *unroll });
+            }
+            // nothing to wait for
+            Stmt::Await(body) => {
+                for stmt in &body[..body.len().saturating_sub(1)] {
+                    self.stmt(stmt)?;
+                }
             }
             other => {
                 let mut other = other.clone();
@@ -312,24 +308,6 @@ impl<'k> Pass<'k> {
             Expr::Lit(Lit::Bool(v)) => Some(v),
             _ => None,
         }
-    }
-
-    /// The buffer of a tensor of single u32s in one dimension, as they lie in memory.
-    fn atomic(&mut self, t: TensorId) -> Result2<BindingId> {
-        let arg = &self.old.tensors[t.0 as usize];
-        let plain = arg.stored.rank() == 1
-            && arg.view.is_identity()
-            && arg.storage == Storage::Buffer
-            && arg.elem == Elem::U32
-            && arg.base_elems == 0;
-        let (binding, None) = self.first[t.0 as usize] else {
-            return Err(LayoutError(format!("`{}` lies in several buffers", arg.name)));
-        };
-        if !plain {
-            return Err(LayoutError(format!("`{}` is no plain list of u32s", arg.name)));
-        }
-        self.seen[t.0 as usize].single = true;
-        Ok(binding)
     }
 
     // ---- raw access to the parts of a buffer ----

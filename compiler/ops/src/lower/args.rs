@@ -88,6 +88,15 @@ pub struct Temp {
     pub elem: Elem,
 }
 
+/// Whether a kernel can be a link of a chain (`drift_kernel::chain`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    No,
+    /// It can, but is slower in a chain, and so are those around it.
+    Slow,
+    Yes,
+}
+
 /// One logical kernel and what its tensor arguments are bound to (parallel to `kernel.tensors`).
 #[derive(Clone, Debug)]
 pub struct LoweredKernel {
@@ -97,9 +106,7 @@ pub struct LoweredKernel {
     pub offsets: Vec<u64>,
     /// Multiply-adds count as two; for the report.
     pub flops: u64,
-    /// Statements at the beginning that touch nothing that earlier kernels read or write; `None`
-    /// where the kernel is no link of a chain (`drift_kernel::chain`).
-    pub ahead: Option<usize>,
+    pub link: Link,
 }
 
 /// One node on its way to kernels.
@@ -549,7 +556,7 @@ impl KernelArgs {
 
     pub fn finish(self, flops: u64) -> LoweredKernel {
         let (args, offsets) = self.args.into_inner().into_iter().unzip();
-        LoweredKernel { kernel: self.b.finish(), args, offsets, flops, ahead: None }
+        LoweredKernel { kernel: self.b.finish(), args, offsets, flops, link: Link::No }
     }
 }
 
@@ -591,13 +598,26 @@ impl<'a> Out<'a> {
     /// Reads the epilogue's operands at `coords` for a later [`Out::store_read`], so that the store
     /// waits for no loads.
     pub fn read<'b>(&self, b: &'b Builder, coords: &[E<'b>]) -> Vec<Option<E<'b>>> {
-        let read = |arg: &EpilogueArg| match arg {
+        self.readers(b, coords).iter().map(|read| read.as_ref().map(|read| read())).collect()
+    }
+
+    /// What reads each of the operands that [`Out::read`] gives.
+    pub fn readers<'b, 'c>(
+        &'c self,
+        b: &'b Builder,
+        coords: &'c [E<'b>],
+    ) -> Vec<Option<impl Fn() -> E<'b> + 'c>>
+    where
+        'b: 'c,
+    {
+        let reader = |arg: &EpilogueArg| match arg {
             EpilogueArg::Tensor { t, dtype, .. } => {
-                Some(from_stored(b, b.load(*t, coords), *dtype))
+                let (t, dtype) = (*t, *dtype);
+                Some(move || from_stored(b, b.load(t, coords), dtype))
             }
             _ => None,
         };
-        self.epilogue.iter().map(read).collect()
+        self.epilogue.iter().map(reader).collect()
     }
 
     /// Stores one element, with the epilogue's operands that [`Out::read`] gave.

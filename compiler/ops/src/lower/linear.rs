@@ -147,9 +147,14 @@ impl Args<'_> {
         inside.map_or(v, |inside| b.select(inside, v, b.zero4()))
     }
 
-    /// What makes x of elements `k` to `k + 3`; some other ones past the end.
-    pub fn post_quads<'b>(&self, b: &'b Builder, k: E<'b>) -> Option<[E<'b>; 2]> {
-        Some(self.post.as_ref()?.quads(b, b.u32(0), self.inside(b, k).0))
+    /// Elements `k` to `k + 3` of the residual stream that x is made of; some other ones past the end.
+    pub fn residual4<'b>(&self, b: &'b Builder, k: E<'b>) -> Option<E<'b>> {
+        Some(self.post.as_ref()?.residual4(b, b.u32(0), self.inside(b, k).0))
+    }
+
+    /// The scale that goes with them.
+    pub fn post_scale4<'b>(&self, b: &'b Builder, k: E<'b>) -> Option<E<'b>> {
+        Some(self.post.as_ref()?.scale4(b, self.inside(b, k).0))
     }
 
     /// `k` where there is an element, and whether there is one (`None`: always).

@@ -41,7 +41,7 @@ mod views;
 pub mod conv;
 
 pub use args::{
-    ArgRef, KernelArgs, LoweredKernel, Lowering, Out, Placement, SMALL_ELEMS, Target, Temp,
+    ArgRef, KernelArgs, Link, LoweredKernel, Lowering, Out, Placement, SMALL_ELEMS, Target, Temp,
     elem_of, scalar_of, small_constant,
 };
 pub use grid::{Grid, dispatch_1d};

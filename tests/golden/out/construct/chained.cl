@@ -1,1 +1,1 @@
-// kernel `chained`: OpenClC has no fence between workgroups (OpenCL C 1.2); compile with `--disable chain`
+// kernel `chained`: OpenClC has no workgroups that wait for each other (`y`); compile with `--disable chain`

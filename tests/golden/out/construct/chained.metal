@@ -1,1 +1,1 @@
-// kernel `chained`: Msl has no fence between workgroups; compile with `--disable chain`
+// kernel `chained`: Msl has no workgroups that wait for each other (`y`); compile with `--disable chain`

@@ -1,1 +1,1 @@
-// kernel `chained`: Wgsl has no fence between workgroups; compile with `--disable chain`
+// kernel `chained`: Wgsl has no workgroups that wait for each other (`y`); compile with `--disable chain`

@@ -404,22 +404,6 @@ impl Compiler<'_> {
                 Value::Vector(d)
             }
             Expr::Tensor { .. } => return self.error("logical load: run `virtualize` first"),
-            Expr::AtomicAdd { place: AtomicPlace::Buffer(binding), index, value } => {
-                let (index, value) = (self.scalar(*index)?, self.scalar(*value)?);
-                let d = self.reg(false);
-                self.emit(here, Op::AtomicAdd { binding: binding.0, d, index, value });
-                Value::Vector(Regs::new(&[d]))
-            }
-            Expr::AtomicLoad { place: AtomicPlace::Buffer(binding), index } => {
-                let index = self.scalar(*index)?;
-                // invocations may read at different times
-                let d = self.reg(false);
-                self.emit(here, Op::AtomicLoad { binding: binding.0, d, index });
-                Value::Vector(Regs::new(&[d]))
-            }
-            Expr::AtomicAdd { .. } | Expr::AtomicLoad { .. } => {
-                return self.error("logical access: run `virtualize` first");
-            }
             Expr::Subgroup(op, a) => {
                 let a = self.vector(*a)?;
                 let kind = kind(ty.vector().scalar);

@@ -244,7 +244,9 @@ impl Compiler<'_> {
                 let a = self.vector(*value)?;
                 self.emit(here, Op::StoreImage { binding: binding.0, a, coords });
             }
-            Stmt::StoreTensor { .. } => return self.error("logical store: run `virtualize` first"),
+            Stmt::StoreTensor { .. } | Stmt::Await(_) => {
+                return self.error("logical statement: run `virtualize` first");
+            }
             Stmt::If { cond, yes, no } => {
                 let cond = self.scalar(*cond)?;
                 let yes = self.scoped(false, yes)?;
@@ -263,9 +265,7 @@ impl Compiler<'_> {
             }
             Stmt::Break => self.emit(here, Op::Break),
             Stmt::Return => self.emit(here, Op::Return),
-            // one thread runs all of a workgroup: it finds in buffers what it has written
-            Stmt::Barrier | Stmt::BufferBarrier => self.emit(here, Op::Barrier),
-            Stmt::DeviceFence => self.emit(here, Op::Fence),
+            Stmt::Barrier => self.emit(here, Op::Barrier),
             Stmt::StoreMatrix { value, to, index, stride, row_major } => {
                 let Value::Matrix(a) = self.value(*value)? else {
                     return self.error("a vector is stored as a matrix");

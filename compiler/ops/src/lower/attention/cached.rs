@@ -10,7 +10,7 @@ use super::partials::{self, Partials, Reduce};
 use super::plan::{Plan, Problem};
 use crate::Result;
 use crate::def::InferCtx;
-use crate::lower::{KernelArgs, LoweredKernel, Lowering};
+use crate::lower::{KernelArgs, Link, LoweredKernel, Lowering};
 use crate::ops::cached_attention::{self as op, CachedAttention};
 use drift_ir::{View, ViewStep};
 use drift_kernel::{Access, E, Elem, Layout, TensorId};
@@ -174,9 +174,9 @@ fn reduce(
     if reduce.is_link() {
         b.set_subgroup_size(l.target.caps.subgroup_size_max);
     }
-    let ahead = reduce.is_link().then_some(0);
     let kernel = k.finish(reduce.flops(p));
-    l.kernels.push(LoweredKernel { ahead, ..kernel });
+    let link = if reduce.is_link() { Link::Yes } else { Link::No };
+    l.kernels.push(LoweredKernel { link, ..kernel });
     Ok(())
 }
 

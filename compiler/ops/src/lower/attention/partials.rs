@@ -54,12 +54,16 @@ impl Reduce {
     pub fn new(l: &Lowering<'_>, p: &Problem, splits: u32) -> Reduce {
         let most = l.target.caps.limits.workgroup_invocations.min(256) as u32;
         let quads = p.value_dim.div_ceil(4) as u32;
-        let groups = (most / quads).clamp(1, 16).min(splits);
+        let mut groups = (most / quads).clamp(1, 16).min(splits);
         let rows = p.rows() as u32;
-        // as large as the workgroups of the products behind it
-        let (size, team) = (link_invocations(l.target), quads * groups);
-        let link =
-            (l.target.chains && p.tokens == 1 && size.is_multiple_of(team)).then(|| size / team);
+        let mut link = None;
+        // workgroups as large as those of the products behind it
+        let size = link_invocations(l.target);
+        if l.target.chains && p.tokens == 1 && size.is_multiple_of(quads) {
+            let fit = |g: &u32| size.is_multiple_of(quads * g);
+            groups = (1..=groups).rev().find(fit).unwrap_or(1);
+            link = Some(size / (quads * groups));
+        }
         Reduce { quads, groups, splits, rows, all: rows * p.heads as u32, link }
     }
 

@@ -77,15 +77,15 @@ pub fn lower(l: &mut Lowering<'_>, p: &Linear, plan: &Plan) -> Result<()> {
         halves: args.w.elem(b) == Elem::F16 && l.target.caps.features.contains(Features::F16),
         scratch: words("scratch", if plan.subgroups { 0 } else { BATCH * plan.invocations }),
     };
-    let ahead = g.write();
+    g.write();
     let kernel = k.finish(p.flops());
-    l.kernels.push(LoweredKernel { ahead: plan.chained.then_some(ahead), ..kernel });
+    l.kernels.push(LoweredKernel { link: plan.link(), ..kernel });
     Ok(())
 }
 
 impl<'b> Gemv<'b, '_> {
-    /// Writes the body; gives the statements at its beginning that read weights only.
-    fn write(&self) -> usize {
+    /// Writes the body.
+    fn write(&self) {
         let (b, plan) = (self.b, &self.plan);
         let tile = self.tile();
         let zero = b.u32(0);
@@ -95,37 +95,34 @@ impl<'b> Gemv<'b, '_> {
             let load = || self.load(&tile, self.block(zero), zero);
             if plan.idles(&self.p) { b.if_(self.has_block(), load) } else { load() }
         };
-        let ahead = match plan.chunks {
+        let mut ends = None;
+        match plan.chunks {
+            // x is still to come, other operands less so
             1 if plan.chained => {
                 first();
-                let ahead = b.position();
+                ends = (plan.turns == 1).then(|| self.begin_store(self.block(zero)));
                 staged.fill(self, zero, || ());
-                ahead
             }
             // everything waits for x, so its loads come first
-            1 => {
-                staged.fill(self, zero, first);
-                0
-            }
-            _ => {
-                first();
-                b.position()
-            }
-        };
+            1 => staged.fill(self, zero, first),
+            _ => first(),
+        }
         if plan.chunks > 1 || self.m() > 1 {
             self.sum_squares();
         }
         b.barrier();
         let factor = self.only_factor();
         let last = plan.turns - 1;
-        b.for_(0u32, last, 1, |turn| self.turn(&tile, &staged, turn, true, factor));
-        let end = || self.turn(&tile, &staged, b.u32(last), false, factor);
-        if plan.idles(&self.p) {
-            b.if_(self.has_block(), end)
-        } else {
-            end()
-        }
-        ahead
+        b.for_(0u32, last, 1, |turn| {
+            let ends = self.begin_store(self.block(turn));
+            self.turn(&tile, &staged, (turn, true), factor, &ends);
+        });
+        let end = || {
+            let turn = b.u32(last);
+            let ends = ends.unwrap_or_else(|| self.begin_store(self.block(turn)));
+            self.turn(&tile, &staged, (turn, false), factor, &ends);
+        };
+        if plan.idles(&self.p) { b.if_(self.has_block(), end) } else { end() }
     }
 
     /// Whether this team has a block in the first turn.
@@ -138,14 +135,13 @@ impl<'b> Gemv<'b, '_> {
         &self,
         tile: &Tile<'b>,
         staged: &Staged<'b>,
-        turn: E<'b>,
-        more: bool,
+        (turn, more): (E<'b>, bool),
         factor: Option<E<'b>>,
+        ends: &[End<'b>],
     ) {
         let (b, plan) = (self.b, &self.plan);
         let block = self.block(turn);
         let sums = self.sums();
-        let ends = self.begin_store(block);
         let zero = b.u32(0);
         if plan.chunks > 1 {
             let total = plan.chunks * plan.tiles;
@@ -180,7 +176,7 @@ impl<'b> Gemv<'b, '_> {
                 self.add(staged, &self.taken(tile), zero, b.u32(plan.tiles - 1), &sums);
             }
         }
-        self.store(block, &sums, &ends, factor);
+        self.store(block, &sums, ends, factor);
     }
 
     fn m(&self) -> u32 {
@@ -403,10 +399,33 @@ impl<'b> Gemv<'b, '_> {
                 };
                 End {
                     scales: (0..self.pair()).map(scale).collect(),
-                    operands: self.args.out.read(b, &[row, column]),
+                    operands: self.operands([row, column]),
                 }
             })
             .collect()
+    }
+
+    /// Operands of the epilogue. Each waits for itself: in a chain, some may be handed over.
+    fn operands(&self, at: [E<'b>; 2]) -> Vec<Option<E<'b>>> {
+        let readers = self.args.out.readers(self.b, &at);
+        let awaited = |read: &dyn Fn() -> E<'b>| self.awaited(|| vec![read()]).pop();
+        readers.iter().map(|r| r.as_ref().and_then(|read| awaited(read))).collect()
+    }
+
+    /// Loads that in a chain may be of what another workgroup hands over.
+    fn awaited(&self, load: impl Fn() -> Vec<E<'b>>) -> Vec<E<'b>> {
+        let b = self.b;
+        if !self.plan.chained {
+            return load();
+        }
+        let mut vars: Vec<V<'b>> = Vec::new();
+        b.await_(|| {
+            let loaded = load();
+            vars = loaded.iter().map(|e| b.var_uninit("awaited", e.ty())).collect();
+            vars.iter().zip(loaded).for_each(|(v, e)| v.set(e));
+            vars.iter().map(|v| v.get()).filter(|e| e.ty().vector().scalar == Scalar::F32).collect()
+        });
+        vars.iter().map(|v| v.get()).collect()
     }
 
     /// Adds the sums of a block over the team and stores what they give: lane by lane.

@@ -36,9 +36,14 @@ impl Args {
         (squares * (1.0 / self.k as f32) + self.eps).rsqrt()
     }
 
-    /// Elements of the residual stream and of the scale from `k` on, a multiple of 4 below the end.
-    pub fn quads<'b>(&self, b: &'b Builder, row: E<'b>, k: E<'b>) -> [E<'b>; 2] {
-        [self.residual.lanes(b, &[row, k], Some(1)), self.scale.lanes(b, &[k], Some(0))]
+    /// Elements of the residual stream from `k` on, a multiple of 4 below the end.
+    pub fn residual4<'b>(&self, b: &'b Builder, row: E<'b>, k: E<'b>) -> E<'b> {
+        self.residual.lanes(b, &[row, k], Some(1))
+    }
+
+    /// Elements of the scale from `k` on, likewise.
+    pub fn scale4<'b>(&self, b: &'b Builder, k: E<'b>) -> E<'b> {
+        self.scale.lanes(b, &[k], Some(0))
     }
 
     /// Keeps elements of x from `k` on.
@@ -90,7 +95,7 @@ pub fn lower(l: &mut Lowering<'_>, p: &Linear) -> Result<()> {
     let factor = args.factor(memory.load(b.u32(0)));
     each(&|at| {
         let v = z.lanes(b, &[row, at], Some(1));
-        args.store(b, row, at, sum(v, factor, args.quads(b, row, at)));
+        args.store(b, row, at, sum(v, factor, [args.residual4(b, row, at), args.scale4(b, at)]));
     });
     l.kernels.push(k.finish(0));
     Ok(())

@@ -1,7 +1,7 @@
 //! How the few-row kernel is cut for a device.
 
-use crate::lower::Target;
 use crate::lower::linear::Linear;
+use crate::lower::{Link, Target};
 use crate::quant::Scheme;
 use drift_bundle::caps::Features;
 
@@ -60,6 +60,9 @@ const LARGE: u32 = 64;
 /// half of what a large device takes on a compute unit, so that two may be there.
 const LINK: u64 = 512;
 
+/// Loads that an invocation of a link has under way.
+const LINK_LOADS: u32 = 4;
+
 /// Invocations of a workgroup of every link of a chain.
 pub fn link_invocations(target: &Target) -> u32 {
     let limits = &target.caps.limits;
@@ -82,7 +85,11 @@ impl Cut {
     fn link(target: &Target, p: &Linear, units: u32) -> Cut {
         let each = (p.n as u32).div_ceil(units);
         let pairs = p.spec.gate.is_some() || each > 16;
-        Cut { invocations: link_invocations(target), rows: if pairs { 2 } else { 1 }, loads: 4 }
+        Cut {
+            invocations: link_invocations(target),
+            rows: if pairs { 2 } else { 1 },
+            loads: LINK_LOADS,
+        }
     }
 
     fn large(p: &Linear, units: u32) -> Cut {
@@ -210,6 +217,21 @@ impl Plan {
         let rounds = p.k.div_ceil(4 * self.invocations as usize);
         let made = p.rows.is_some();
         p.spec.post.is_some() && !made && p.m == 1 && self.chunks == 1 && rounds <= 4
+    }
+
+    /// Whether the kernel can be a link of a chain: all of x that it waits for comes at once.
+    ///
+    /// With fewer loads under way than [`Cut::link`] asks for, because steps do not divide a row, or
+    /// with single rows of many tiles, decode steps were slower in chains (H200: Llama 3.2 1B q8 by
+    /// 19 %, 3B q4g32 by 17 %, Gemma 2 2B q4g32 by 5 %) than the others were faster (Llama 3.1 8B q8
+    /// by 10 %, q4g32 by 17 %, 1B q4g32 by 16 %).
+    pub fn link(&self) -> Link {
+        let few = self.rows * self.steps < LINK_LOADS && self.tiles > 1;
+        match self.chained && self.chunks == 1 {
+            false => Link::No,
+            true if few || self.rows == 1 && self.tiles > 2 => Link::Slow,
+            true => Link::Yes,
+        }
     }
 
     /// Whether some teams have no block at all.

@@ -64,15 +64,7 @@ impl<'b> Staged<'b> {
         let count = self.units * self.unit_quads(g) / quads;
         let total = g.m() * count;
         let squares = g.squares.is_some() && g.m() == 1 && g.plan.chunks == 1;
-        let load = |i: E<'b>| -> Vec<Loaded<'b>> {
-            let first = (chunk * count + i % count) * (4 * quads);
-            let one = |q: u32| {
-                let k = first + 4 * q;
-                let (x, gamma) = (g.args.plain_x4(b, i / count, k), g.args.gamma4(b, k));
-                Loaded { x, gamma, k, post: g.args.post_quads(b, k) }
-            };
-            (0..quads).map(one).collect()
-        };
+        let load = |i: E<'b>| self.load(g, &[i], chunk, count).remove(0);
         let sum = b.var("squares", b.f32(0.0));
         let keep = |i: E<'b>, loaded: &[Loaded<'b>]| {
             let scaled: Vec<E<'b>> =
@@ -94,13 +86,13 @@ impl<'b> Staged<'b> {
         let guarded = |i: E<'b>, round: u32, f: &dyn Fn()| {
             if (round + 1) * size <= total { f() } else { b.if_(i.lt(total), f) }
         };
-        if rounds <= UNROLLED {
+        if rounds <= UNROLLED << u32::from(g.plan.chained) {
             let items: Vec<E<'b>> = (0..rounds).map(|r| g.local() + r * size).collect();
-            let loaded: Vec<_> = items
-                .iter()
-                .zip(1..)
-                .map(|(i, end)| load(if end * size <= total { *i } else { i.min(total - 1) }))
-                .collect();
+            let own = |(i, end): (&E<'b>, u32)| {
+                if end * size <= total { *i } else { i.min(total - 1) }
+            };
+            let own: Vec<E<'b>> = items.iter().zip(1..).map(own).collect();
+            let loaded = self.load(g, &own, chunk, count);
             meanwhile();
             let loaded = self.with_post(g, loaded);
             for ((round, i), loaded) in (0..).zip(items).zip(&loaded) {
@@ -116,6 +108,37 @@ impl<'b> Staged<'b> {
         if squares {
             g.keep_squares(g.squares, sum.get());
         }
+    }
+
+    /// Loads items of part `chunk` of x, of which a row has `count`. In a chain all of them wait
+    /// together, and what nobody has to wait for is under way before.
+    fn load(
+        &self,
+        g: &Gemv<'b, '_>,
+        items: &[E<'b>],
+        chunk: E<'b>,
+        count: u32,
+    ) -> Vec<Vec<Loaded<'b>>> {
+        let (b, quads) = (g.b, self.item_quads(g));
+        let first = |i: E<'b>| (chunk * count + i % count) * (4 * quads);
+        let places = |i: &E<'b>| {
+            let (row, first) = (*i / count, first(*i));
+            (0..quads).map(move |q| (row, first + 4 * q)).collect::<Vec<_>>()
+        };
+        let places: Vec<(E<'b>, E<'b>)> = items.iter().flat_map(places).collect();
+        let constants =
+            || places.iter().map(|p| (g.args.gamma4(b, p.1), g.args.post_scale4(b, p.1))).collect();
+        let early: Option<Vec<_>> = g.plan.chained.then(constants);
+        let x = g.awaited(|| places.iter().map(|p| g.args.plain_x4(b, p.0, p.1)).collect());
+        let residual =
+            g.awaited(|| places.iter().filter_map(|p| g.args.residual4(b, p.1)).collect());
+        let mut residual = residual.into_iter();
+        let constants = early.unwrap_or_else(constants);
+        let mut all = x.into_iter().zip(constants).zip(&places).map(|((x, (gamma, scale)), p)| {
+            let post = scale.and_then(|scale| Some([residual.next()?, scale]));
+            Loaded { x, gamma, k: p.1, post }
+        });
+        items.iter().map(|_| all.by_ref().take(quads as usize).collect()).collect()
     }
 
     /// x of what was loaded, where the kernel makes it: all of the row's squares are summed first. One
@@ -244,7 +267,7 @@ struct Loaded<'b> {
     post: Option<[E<'b>; 2]>,
 }
 
-/// Rounds of loads of x that are all under way together.
+/// Rounds of loads of x that are all under way together, twice as many where they wait.
 const UNROLLED: u32 = 4;
 
 /// A dot product with it is the sum of four bytes.
