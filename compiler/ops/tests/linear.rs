@@ -5,7 +5,7 @@ use drift_bundle::caps::{Api, Capabilities, Features, Limits};
 use drift_ir::{Def, Graph, Operand, Tensor};
 use drift_kernel::interp::{self, Bind, Memory, Options};
 use drift_kernel::tensor::{Elem, Layout, Storage, pack, unpack};
-use drift_ops::lower::{ArgRef, Lowering, Placement, Target, lower_node};
+use drift_ops::lower::{ArgRef, Link, Lowering, Placement, Target, lower_node};
 use drift_ops::ops::linear::{GAMMA, Spec, X, case};
 use drift_ops::quant::{Group, Scheme};
 use drift_ops::{Case, eval_node, infer_node};
@@ -220,6 +220,31 @@ fn check_case(case: &Case, spec: &Spec, device: Device) -> Vec<(String, u32)> {
 
 fn plain(scheme: Scheme, n: usize, k: usize) -> Spec {
     Spec { scheme, n, k, norm: None, post: None, gate: None }
+}
+
+/// Products as a decode step of a large device has them, in what their steps and rows come to.
+#[test]
+fn links_have_enough_loads_under_way() {
+    let link = |n: usize, k: usize, scheme: Scheme, device: Device| {
+        let (g, id) = graph(&case(1, &plain(scheme, n, k)));
+        let target = device.target();
+        let (elem, layout, storage) = (Elem::F32, Layout::RowMajor, Storage::Buffer);
+        let place = Placement { elem, layout, storage, base_elems: 0 };
+        let placements: Vec<Option<Placement>> =
+            g.value_ids().map(|v| g.const_of(v).is_none().then(|| place.clone())).collect();
+        let mut l = Lowering::new(&g, id, &target, &placements);
+        lower_node(&mut l).expect("lowers");
+        l.kernels[0].link
+    };
+    let q4 = Scheme::Q4Groups(Group::G32);
+    // a few rows for each compute unit: single ones
+    assert_eq!(link(128, 8192, q4, Links), Link::Yes);
+    assert_eq!(link(128, 8192, Scheme::Q8, Links), Link::Slow, "four tiles");
+    // more of them: pairs
+    assert_eq!(link(1088, 1024, q4, Links), Link::Yes, "one tile");
+    assert_eq!(link(1088, 2048, Scheme::Q8, Links), Link::Yes, "two loads of each row");
+    assert_eq!(link(1088, 3072, q4, Links), Link::Slow, "three steps are no pairs");
+    assert_eq!(link(1088, 1024, q4, Large), Link::No);
 }
 
 #[test]

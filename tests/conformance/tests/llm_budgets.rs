@@ -24,7 +24,7 @@ const BUDGETS: [(&str, usize, usize); 8] = [
 ];
 
 /// Dispatches of a layer where workgroups may wait for each other: attention, and a chain of all products
-/// up to the next; the first layer has its qkv alone. Besides layers there are as many: zeroed counters,
+/// up to the next; the first layer has its qkv alone. Besides layers there are as many: the emptying of what is handed over,
 /// but no head of its own.
 const CHAINED: usize = 3;
 
