@@ -1,6 +1,6 @@
 //! Neighbouring products become one dispatch each run of them: see `drift_kernel::chain`.
 
-use crate::lowering::{BIND_ALIGNMENT, Bound, LogicalStep, Steps};
+use crate::lowering::{BIND_ALIGNMENT, Bound, Inside, LogicalStep, Steps};
 use drift_bundle::caps::Limits;
 use drift_ir::{Graph, NodeId};
 use drift_kernel::chain::{self, MISSING};
@@ -19,36 +19,24 @@ pub fn join(steps: &mut Steps, graph: &Graph, limits: &Limits) -> bool {
     if steps.steps.iter().any(|s| s.link == Link::Slow) {
         return false;
     }
-    let movable = |b: &Bound| match b {
-        Bound::Value(v) => {
-            let inside = steps
-                .inside
-                .iter()
-                .enumerate()
-                .any(|(i, part)| part.is_some_and(|p| i == v.0 as usize || p.parent == *v));
-            // where others than the steps look for it
-            let kept = graph.inputs.contains(v) || graph.is_output(*v);
-            !inside && !kept && !graph.is_const(*v)
-        }
-        Bound::Temp(_) => true,
-    };
-    let runs = runs(&steps.steps, limits, &movable);
-    if runs.is_empty() {
-        return false;
-    }
+    let mut runs = runs(&steps.steps, limits, &Values { graph, inside: &steps.inside });
+    // what others write, too, may be there before it is handed over
+    runs.retain(|run| {
+        let handed = handed(&steps.steps[run.clone()]);
+        let others = [&steps.steps[..run.start], &steps.steps[run.end..]].concat();
+        !others.iter().any(|s| writes(s).any(|b| handed.contains(b)))
+    });
     let mut places: BTreeMap<Bound, u64> = BTreeMap::new();
     let mut bytes = 0;
-    for run in &runs {
-        for (bound, size) in handed(&steps.steps[run.clone()]) {
-            places.entry(bound).or_insert_with(|| {
-                let at = bytes;
-                bytes += size.next_multiple_of(BIND_ALIGNMENT);
-                at
-            });
-        }
+    for bound in runs.iter().flat_map(|run| handed(&steps.steps[run.clone()])) {
+        places.insert(bound, bytes);
+        bytes += bytes_of(&steps.steps, bound).next_multiple_of(BIND_ALIGNMENT);
     }
     let memory = Bound::Temp(steps.temps.len());
     let words = (bytes as usize / 4).next_multiple_of(EMPTYING as usize);
+    if runs.is_empty() || words as u64 / u64::from(EMPTYING) > limits.dispatch_workgroups[0] {
+        return false;
+    }
     steps.temps.push(Temp { shape: [words].into(), elem: Elem::U32 });
     let mut old = std::mem::take(&mut steps.steps).into_iter().enumerate().peekable();
     steps.steps.extend(old.peek().map(|(_, s)| empty(s.node, memory, words)));
@@ -76,16 +64,12 @@ pub fn join(steps: &mut Steps, graph: &Graph, limits: &Limits) -> bool {
 }
 
 /// Ranges of neighbouring steps, two at least, that fit one kernel.
-fn runs(
-    steps: &[LogicalStep],
-    limits: &Limits,
-    movable: &impl Fn(&Bound) -> bool,
-) -> Vec<Range<usize>> {
+fn runs(steps: &[LogicalStep], limits: &Limits, values: &Values<'_>) -> Vec<Range<usize>> {
     let mut out: Vec<Range<usize>> = Vec::new();
     let mut start = 0;
     while start < steps.len() {
         let mut end = start;
-        while end < steps.len() && fits(&steps[start..=end], limits, movable) {
+        while end < steps.len() && fits(&steps[start..=end], limits, values) {
             end += 1;
         }
         if end - start >= 2 {
@@ -96,7 +80,7 @@ fn runs(
     out
 }
 
-fn fits(steps: &[LogicalStep], limits: &Limits, movable: &impl Fn(&Bound) -> bool) -> bool {
+fn fits(steps: &[LogicalStep], limits: &Limits, values: &Values<'_>) -> bool {
     let links: Vec<&Kernel> = steps.iter().map(|s| &s.kernel).collect();
     let (first, last) = (links[0], links[links.len() - 1]);
     let tensors: usize = links.iter().map(|l| l.tensors.len()).sum();
@@ -108,29 +92,64 @@ fn fits(steps: &[LogicalStep], limits: &Limits, movable: &impl Fn(&Bound) -> boo
         && tensors <= limits.storage_buffers as usize
         && workgroups <= limits.dispatch_workgroups[0]
         && chain::shared_bytes(&links) <= limits.workgroup_memory_bytes
-        && handed.keys().all(movable)
+        && handed.iter().all(|b| values.can_move(*b))
+        // whoever reads a value would not see that a part of it is written
+        && steps[..steps.len() - 1].iter().all(|s| writes(s).all(|b| values.is_alone(*b)))
         && steps.iter().all(|s| {
             let args = s.args.iter().enumerate();
-            args.filter(|(_, b)| handed.contains_key(b))
+            args.filter(|(_, b)| handed.contains(b))
                 .all(|(i, _)| chain::can_be_handed(&s.kernel, TensorId(i as u32)))
         })
 }
 
-/// What one step of a run writes and a later one uses, with its bytes.
-fn handed(steps: &[LogicalStep]) -> BTreeMap<Bound, u64> {
-    let mut out = BTreeMap::new();
+/// What one step of a run writes and a later one uses.
+fn handed(steps: &[LogicalStep]) -> BTreeSet<Bound> {
+    let mut out = BTreeSet::new();
     let mut written: BTreeSet<Bound> = BTreeSet::new();
     for step in steps {
-        for (bound, tensor) in step.args.iter().zip(&step.kernel.tensors) {
-            if written.contains(bound) {
-                let bytes = tensor.stored.iter().product::<usize>() as u64 * tensor.elem.bytes();
-                out.insert(*bound, bytes);
-            }
-        }
-        let args = step.args.iter().zip(&step.kernel.tensors);
-        written.extend(args.filter(|(_, t)| t.access != Access::Read).map(|(b, _)| *b));
+        out.extend(step.args.iter().filter(|b| written.contains(b)));
+        written.extend(writes(step));
     }
     out
+}
+
+/// What a step writes.
+fn writes(step: &LogicalStep) -> impl Iterator<Item = &Bound> {
+    let args = step.args.iter().zip(&step.kernel.tensors);
+    args.filter(|(_, t)| t.access != Access::Read).map(|(b, _)| b)
+}
+
+/// Bytes that any step takes something for.
+fn bytes_of(steps: &[LogicalStep], bound: Bound) -> u64 {
+    let uses = steps.iter().flat_map(|s| s.args.iter().zip(&s.offsets).zip(&s.kernel.tensors));
+    let ends = uses
+        .filter(|((b, _), _)| **b == bound)
+        .map(|((_, offset), t)| offset + (t.base_elems + t.extent_elems()) * t.elem.bytes());
+    ends.max().unwrap_or(0)
+}
+
+/// What is known of the values of the graph.
+struct Values<'a> {
+    graph: &'a Graph,
+    inside: &'a [Option<Inside>],
+}
+
+impl Values<'_> {
+    /// Whether nothing else lies in the same memory.
+    fn is_alone(&self, b: Bound) -> bool {
+        let Bound::Value(v) = b else { return true };
+        let shares = |(i, part): (usize, &Option<Inside>)| {
+            part.is_some_and(|p| i == v.0 as usize || p.parent == v)
+        };
+        !self.inside.iter().enumerate().any(shares)
+    }
+
+    /// Whether only steps look for it, wherever it lies.
+    fn can_move(&self, b: Bound) -> bool {
+        let kept =
+            |v| self.graph.inputs.contains(&v) || self.graph.is_output(v) || self.graph.is_const(v);
+        self.is_alone(b) && !matches!(b, Bound::Value(v) if kept(v))
+    }
 }
 
 /// Marks the tensors that are handed over.
@@ -138,7 +157,7 @@ fn mark(steps: &mut [LogicalStep]) {
     let handed = handed(steps);
     for step in steps {
         for (bound, tensor) in step.args.iter().zip(&mut step.kernel.tensors) {
-            if handed.contains_key(bound) {
+            if handed.contains(bound) {
                 tensor.access = Access::Handed;
             }
         }

@@ -18,7 +18,7 @@ use drift_bundle::caps::{Api, Requirements};
 use drift_ir::{Graph, NodeId};
 use drift_kernel::tensor::Storage;
 use drift_ops::fuse::{FuseOptions, FuseReport};
-use drift_ops::lower::{Placement, Target};
+use drift_ops::lower::{Link, Placement, Target};
 use drift_ops::quant::Scheme;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -380,13 +380,15 @@ fn lower_entries(
     target: &Target,
     zero_copy: bool,
 ) -> Result<Vec<VariantEntry>> {
-    let lower = |(entry, (placements, wide)): (&Entry, &(Vec<_>, BTreeSet<_>))| {
+    let lower = |(entry, (chosen, wide)): (&Entry, &(Vec<_>, BTreeSet<_>))| {
         let options = LowerOptions { zero_copy, wide: wide.clone() };
-        let mut placements = placements.clone();
+        let mut placements = chosen.clone();
         let mut steps = lowering::lower_writable(&entry.graph, target, &mut placements, &options)?;
+        let links = steps.steps.iter().any(|s| s.link != Link::No);
         // kernels that are written to be links are slower alone
-        if target.chains && !chain::join(&mut steps, &entry.graph, &target.caps.limits) {
+        if links && !chain::join(&mut steps, &entry.graph, &target.caps.limits) {
             let target = Target { chains: false, ..target.clone() };
+            placements = chosen.clone();
             steps = lowering::lower_writable(&entry.graph, &target, &mut placements, &options)?;
         }
         Ok(VariantEntry { placements, steps })

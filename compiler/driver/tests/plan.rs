@@ -209,3 +209,88 @@ fn no_matrices_of_halves_in_front_of_a_logarithm() {
         .collect();
     assert_eq!(convs, [false, false, false, true, true], "{kernels:?}");
 }
+
+/// Where workgroups may wait for each other, with products in 8 bits.
+fn ordered(disabled: &[&str]) -> CompileOptions {
+    let h200 = target::resolve(&["nvidia-h200:vulkan".to_owned()]).expect("a known target");
+    assert!(h200[0].chains);
+    let quantize = Some(drift_ops::quant::Scheme::Q8);
+    CompileOptions { precision: Precision::Mixed, quantize, ..options(disabled, h200) }
+}
+
+fn links(c: &Compiled) -> usize {
+    c.variants[0].steps().map(|s| s.links).max().unwrap_or(0)
+}
+
+#[test]
+fn products_of_one_row_are_a_chain() {
+    let model = ModelBuilder::new(17)
+        .input("x", ElemType::F32, &[1, 512])
+        .initializer("w", weights("w", &[512, 512]))
+        .initializer("v", weights("v", &[512, 512]))
+        .node("MatMul", &["x", "w"], &["h"], &[])
+        .node("MatMul", &["h", "v"], &["y"], &[])
+        .output("y", ElemType::F32, &[1, 512])
+        .build()
+        .expect("a valid model");
+    let chain = compiled(&model, &ordered(&[]));
+    assert_eq!((links(&chain), dispatches(&chain)), (2, 2), "one empties what is handed over");
+    let needs = chain.variants[0].requirements.as_ref().expect("shaders").features;
+    assert!(needs.contains(drift_bundle::caps::Features::ORDERED_WORKGROUPS));
+    let alone = compiled(&model, &ordered(&["chain"]));
+    assert_eq!((links(&alone), dispatches(&alone)), (1, 2));
+    let needs = alone.variants[0].requirements.as_ref().expect("shaders").features;
+    assert!(!needs.contains(drift_bundle::caps::Features::ORDERED_WORKGROUPS));
+}
+
+/// Its reader does not see that parts of a concatenation are written.
+#[test]
+fn parts_of_a_concat_are_handed_to_nobody() {
+    let axis = ("axis", drift_onnx::Attribute::Int(1));
+    let model = ModelBuilder::new(17)
+        .input("x", ElemType::F32, &[1, 512])
+        .initializer("w", weights("w", &[512, 256]))
+        .initializer("v", weights("v", &[256, 256]))
+        .initializer("u", weights("u", &[512, 512]))
+        .node("MatMul", &["x", "w"], &["left"], &[])
+        .node("MatMul", &["left", "v"], &["right"], &[])
+        .node("Concat", &["left", "right"], &["both"], &[axis])
+        .node("MatMul", &["both", "u"], &["y"], &[])
+        .output("y", ElemType::F32, &[1, 512])
+        .build()
+        .expect("a valid model");
+    let c = compiled(&model, &ordered(&[]));
+    let inside = c.variants[0].entries[0].steps.inside.iter().flatten().count();
+    assert_eq!((inside, links(&c)), (2, 1));
+}
+
+/// Networks that have a product of one row, but no two behind each other, are what they would be
+/// without chains, with parts of a concatenation that begin between bindings.
+#[test]
+fn what_is_no_chain_is_planned_as_ever() {
+    let axis = ("axis", drift_onnx::Attribute::Int(1));
+    let model = ModelBuilder::new(17)
+        .input("x", ElemType::F32, &[1, 64, 7, 7])
+        .initializer("a", weights("a", &[40, 64, 1, 1]))
+        .initializer("b", weights("b", &[24, 64, 1, 1]))
+        .initializer("c", weights("c", &[64, 64, 1, 1]))
+        .initializer("w", weights("w", &[64, 512]))
+        .initializer("flat", Tensor::from_i64(&[2], &[1, 64]).expect("two").named("flat"))
+        .node("Conv", &["x", "a"], &["left"], &[])
+        .node("Conv", &["x", "b"], &["right"], &[])
+        .node("Concat", &["left", "right"], &["both"], &[axis])
+        .node("Conv", &["both", "c"], &["z"], &[])
+        .node("GlobalAveragePool", &["z"], &["mean"], &[])
+        .node("Reshape", &["mean", "flat"], &["row"], &[])
+        .node("MatMul", &["row", "w"], &["y"], &[])
+        .output("y", ElemType::F32, &[1, 512])
+        .build()
+        .expect("a valid model");
+    let [with, without] = [&[][..], &["chain"]].map(|d| compiled(&model, &ordered(d)));
+    assert_eq!(links(&with), 1);
+    let inside = |c: &Compiled| c.variants[0].entries[0].steps.inside.clone();
+    assert_eq!(inside(&with).iter().flatten().count(), 2);
+    assert_eq!(inside(&with), inside(&without));
+    let plan = |c: &Compiled| c.variants[0].planned.as_ref().expect("a plan").plan.clone();
+    assert_eq!(plan(&with), plan(&without));
+}

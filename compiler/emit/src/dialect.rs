@@ -83,7 +83,8 @@ pub fn dialect_caps(dialect: Dialect) -> DialectCaps {
             features: COMMON
                 .union(Features::VULKAN_MEMORY_MODEL)
                 .union(Features::SUBGROUP_SIZE_CONTROL)
-                .union(Features::INT8),
+                .union(Features::INT8)
+                .union(Features::ORDERED_WORKGROUPS),
             matrix_shapes: [matrix_shapes(&[8, 16]), integer_shapes()].concat(),
             bindings: u32::MAX,
         },

@@ -3,8 +3,8 @@
 use crate::DialectOptions;
 use drift_bundle::caps::{Dialect, Features, ImageKind, Limits, MatrixElem, MatrixShape};
 use drift_kernel::{
-    BindingType, Block, Builtin, Component, Expr, ExprId, Kernel, Matrix, Packing, Scalar, Stmt,
-    Type,
+    Access, BindingType, Block, Builtin, Component, Expr, ExprId, Kernel, Matrix, Packing, Scalar,
+    Stmt, Type,
 };
 
 /// The requirements of one kernel.
@@ -95,6 +95,9 @@ pub(crate) fn uses(kernel: &Kernel) -> Needs {
         limits.workgroup_size.iter().fold(1, |n, &size| n.saturating_mul(size));
     out.bindings = kernel.bindings.len() as u32;
     for binding in &kernel.bindings {
+        if binding.access == Access::Handed {
+            features = features.union(Features::ORDERED_WORKGROUPS);
+        }
         match binding.ty {
             BindingType::Buffer { elem, len } => {
                 if elem.scalar == Scalar::F16 {

@@ -165,6 +165,7 @@ impl Stmt {
         }
     }
 }
+
 /// Whether `f` holds for a statement of a block or of a block in it.
 pub fn any_stmt(block: &[Stmt], f: impl Fn(&Stmt) -> bool + Copy) -> bool {
     block.iter().any(|s| {

@@ -551,7 +551,10 @@ impl Walk<'_> {
             Stmt::Await(body) => {
                 let breaks = |b: &Block| matches!(b[..], [Stmt::Break]);
                 let ok = matches!(body.last(), Some(Stmt::If { yes, no, .. }) if breaks(yes) && no.is_empty());
-                ensure(ok, || "an await that does not end".into())
+                ensure(ok, || "an await that does not end".into())?;
+                let loads = |s: &Stmt| matches!(s, Stmt::Let(_) | Stmt::SetVar { .. });
+                let ok = body[..body.len() - 1].iter().all(loads);
+                ensure(ok, || "an await that does more than to load".into())
             }
             Stmt::Break => ensure(self.depth > 0, || "break outside of a loop".into()),
             Stmt::Return | Stmt::Barrier => Ok(()),

@@ -99,6 +99,9 @@ impl Features {
     /// packed dot products, f16 and matrices without extensions of the language
     /// ([`Features::BY_PTX`]).
     pub const INLINE_PTX: Features = Features(1 << 18);
+    /// Workgroups start in the order of their numbers, and see soon what others that run with them
+    /// store: they may wait for it. No API says so; it is reported for devices that were seen to.
+    pub const ORDERED_WORKGROUPS: Features = Features(1 << 19);
 
     /// What a kernel does by means of [`Features::INLINE_PTX`] alone.
     pub const BY_PTX: Features = Features(
@@ -130,6 +133,7 @@ impl Features {
         (Self::VULKAN_MEMORY_MODEL, "vulkan-memory-model"),
         (Self::BF16, "bf16"),
         (Self::INLINE_PTX, "inline-ptx"),
+        (Self::ORDERED_WORKGROUPS, "ordered-workgroups"),
     ];
 
     pub const fn contains(self, other: Features) -> bool {

@@ -100,8 +100,8 @@ pub fn run(
 }
 
 impl Program {
-    /// Runs all workgroups. Workgroups run on several threads in no particular order; they may
-    /// only write disjoint elements (the rule of GPUs).
+    /// Runs all workgroups, on several threads. They start in the order of their numbers, which
+    /// chains rely on; otherwise they may only write disjoint elements (the rule of GPUs).
     pub fn run(
         &self,
         memory: &Memory,

@@ -47,6 +47,10 @@ unsafe impl Send for FeatureChain {}
 // SAFETY: as above; shared access reads plain integers.
 unsafe impl Sync for FeatureChain {}
 
+/// Vendors, and beginnings of names, of devices that were seen to have
+/// [`Features::ORDERED_WORKGROUPS`].
+const ORDERED: [(u32, &str); 1] = [(0x10de, "NVIDIA H200")];
+
 /// Extensions that carry a feature on devices older than the version that made it core.
 const PROMOTED: &[(&CStr, u32)] = &[
     (khr::_8bit_storage::NAME, vk::API_VERSION_1_2),
@@ -241,13 +245,18 @@ impl Physical {
             textures,
             Features::TEXTURE_2D.union(Features::TEXTURE_2D_ARRAY).union(Features::TEXTURE_3D),
         );
+        let name = text(properties.device_name_as_c_str());
+        let is = |(vendor, start): &(u32, &str)| {
+            *vendor == properties.vendor_id && name.starts_with(start)
+        };
+        add(ORDERED.iter().any(is), Features::ORDERED_WORKGROUPS);
         // Texel buffers stay unreported: no emitter writes them for SPIR-V.
 
         let size = if subgroups { subgroup.subgroup_size } else { 0 };
         let sized = |n: u32| if n == 0 { size } else { n };
         let capabilities = Capabilities {
             api: Api::Vulkan,
-            device_name: text(properties.device_name_as_c_str()),
+            device_name: name,
             vendor_id: properties.vendor_id,
             device_id: properties.device_id,
             features: have,

@@ -221,15 +221,15 @@ impl Plan {
 
     /// Whether the kernel can be a link of a chain: all of x that it waits for comes at once.
     ///
-    /// With fewer loads under way than [`Cut::link`] asks for, because steps do not divide a row, or
+    /// With fewer than [`LINK_LOADS`] loads under way, because steps do not divide a row, or
     /// with single rows of many tiles, decode steps were slower in chains (H200: Llama 3.2 1B q8 by
     /// 19 %, 3B q4g32 by 17 %, Gemma 2 2B q4g32 by 5 %) than the others were faster (Llama 3.1 8B q8
     /// by 10 %, q4g32 by 17 %, 1B q4g32 by 16 %).
     pub fn link(&self) -> Link {
         let few = self.rows * self.steps < LINK_LOADS && self.tiles > 1;
-        match self.chained && self.chunks == 1 {
+        match self.chained {
             false => Link::No,
-            true if few || self.rows == 1 && self.tiles > 2 => Link::Slow,
+            true if few || self.rows == 1 && self.tiles > 2 || self.chunks > 1 => Link::Slow,
             true => Link::Yes,
         }
     }
