@@ -9,8 +9,9 @@
 //!
 //! Workgroups start in the order of their numbers, so whoever is waited for has started before, and
 //! nobody waits for a workgroup that could only start after him. No API promises that order, nor
-//! that a store of one element is seen at all before its workgroup ends, or seen whole. **A chain is
-//! for devices that are known to do so**; others hang, or give wrong results.
+//! that a store of one element is seen at all before its workgroup ends, or seen whole, nor that the
+//! invocations of a subgroup go on together after they have waited. **A chain is for devices that are
+//! known to do all that** (the feature `ordered-workgroups`); others hang, or give wrong results.
 
 use crate::any_stmt;
 use crate::ir::*;
