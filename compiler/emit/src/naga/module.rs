@@ -196,12 +196,6 @@ impl Emitter<'_> {
         for (index, binding) in self.kernel.bindings.iter().enumerate() {
             // `spirv` makes volatile what naga can only call coherent
             let memory_decorations = match binding.access {
-                Access::Handed if self.dialect != Dialect::SpirV => {
-                    return Err(self.unsupported(
-                        format!("workgroups that wait for each other (`{}`)", binding.name),
-                        "compile with `--disable chain`",
-                    ));
-                }
                 Access::Handed => MemoryDecorations::COHERENT,
                 _ => MemoryDecorations::empty(),
             };

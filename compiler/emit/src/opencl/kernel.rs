@@ -110,12 +110,6 @@ impl Writer<'_> {
     fn declare_bindings(&mut self) -> Result<Vec<String>, EmitError> {
         let mut arguments = Vec::new();
         for binding in &self.kernel.bindings {
-            if binding.access == Access::Handed {
-                return Err(self.unsupported(
-                    format!("workgroups that wait for each other (`{}`)", binding.name),
-                    "compile with `--disable chain`",
-                ));
-            }
             let name = self.names.unique(&binding.name);
             match binding.ty {
                 BindingType::Buffer { elem, .. } => {

@@ -1,1 +1,1 @@
-// kernel `chained`: OpenClC has no workgroups that wait for each other (`y`); compile with `--disable chain`
+// kernel `chained`: OpenClC has no ordered-workgroups; compile the kernel for a target whose dialect has it

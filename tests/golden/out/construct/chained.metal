@@ -1,1 +1,1 @@
-// kernel `chained`: Msl has no workgroups that wait for each other (`y`); compile with `--disable chain`
+// kernel `chained`: Msl has no ordered-workgroups; compile the kernel for a target whose dialect has it
