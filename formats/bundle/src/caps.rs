@@ -100,7 +100,7 @@ impl Features {
     /// ([`Features::BY_PTX`]).
     pub const INLINE_PTX: Features = Features(1 << 18);
     /// Workgroups start in the order of their numbers, and see soon what others that run with them
-    /// store: they may wait for it. No API says so; it is reported for devices that were seen to.
+    /// store: they may wait for it. No API says so; it is reported for chips that were seen to.
     pub const ORDERED_WORKGROUPS: Features = Features(1 << 19);
 
     /// What a kernel does by means of [`Features::INLINE_PTX`] alone.

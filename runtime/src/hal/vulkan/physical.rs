@@ -47,9 +47,9 @@ unsafe impl Send for FeatureChain {}
 // SAFETY: as above; shared access reads plain integers.
 unsafe impl Sync for FeatureChain {}
 
-/// Vendors, and beginnings of names, of devices that were seen to have
-/// [`Features::ORDERED_WORKGROUPS`].
-const ORDERED: [(u32, &str); 1] = [(0x10de, "NVIDIA H200")];
+/// Vendors, and beginnings of names, of devices with [`Features::ORDERED_WORKGROUPS`]: an H200 was
+/// seen to have it, an H100 is the same chip with other memory.
+const ORDERED: [(u32, &str); 2] = [(0x10de, "NVIDIA H200"), (0x10de, "NVIDIA H100")];
 
 /// Extensions that carry a feature on devices older than the version that made it core.
 const PROMOTED: &[(&CStr, u32)] = &[
