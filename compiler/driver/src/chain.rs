@@ -23,8 +23,8 @@ pub fn join(steps: &mut Steps, graph: &Graph, limits: &Limits) -> bool {
     // what others write, too, may be there before it is handed over
     runs.retain(|run| {
         let handed = handed(&steps.steps[run.clone()]);
-        let others = [&steps.steps[..run.start], &steps.steps[run.end..]].concat();
-        !others.iter().any(|s| writes(s).any(|b| handed.contains(b)))
+        let mut others = steps.steps[..run.start].iter().chain(&steps.steps[run.end..]);
+        !others.any(|s| writes(s).any(|b| handed.contains(b)))
     });
     let mut places: BTreeMap<Bound, u64> = BTreeMap::new();
     let mut bytes = 0;

@@ -221,10 +221,10 @@ impl Plan {
 
     /// Whether the kernel can be a link of a chain: all of x that it waits for comes at once.
     ///
-    /// With fewer than [`LINK_LOADS`] loads under way, because steps do not divide a row, or
-    /// with single rows of many tiles, decode steps were slower in chains (H200: Llama 3.2 1B q8 by
-    /// 19 %, 3B q4g32 by 17 %, Gemma 2 2B q4g32 by 5 %) than the others were faster (Llama 3.1 8B q8
-    /// by 10 %, q4g32 by 17 %, 1B q4g32 by 16 %).
+    /// Chains made decode steps faster on an H200 (Llama 3.1 8B q8 by 11 %, q4g32 by 17 %, 1B q4g32 by
+    /// 16 %), but not where a product has fewer than [`LINK_LOADS`] loads under way, because steps do
+    /// not divide a row, or single rows of many tiles (1B q8 was slower by 19 %, 3B q4g32 by 17 %,
+    /// Gemma 2 2B q4g32 by 5 %).
     pub fn link(&self) -> Link {
         let few = self.rows * self.steps < LINK_LOADS && self.tiles > 1;
         match self.chained {
